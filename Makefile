@@ -1,0 +1,54 @@
+# What a developer types. Everything is installed into .venv, from the locks, by the first target that needs it.
+
+PYTHON ?= python3
+BIN := .venv/bin
+CODE := $(wildcard cdcd connectors deploy benchmarks tests)
+
+.DEFAULT_GOAL := help
+.PHONY: help venv test lint demo bench failures matrix soak lock clean
+
+help: ## this list
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+venv: .venv/.installed ## the virtual environment, from requirements-dev.lock
+
+.venv/.installed: requirements-dev.lock pyproject.toml
+	$(PYTHON) -m venv .venv || { sh tests/servers/debian.sh python && $(PYTHON) -m venv --clear .venv; }
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements-dev.lock
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	touch $@
+
+test: lint ## lint, then all tests but the soak
+	$(BIN)/python -m pytest
+
+lint: venv ## ruff and mypy
+	$(BIN)/ruff check $(CODE)
+	$(BIN)/mypy $(CODE)
+
+demo: venv ## two servers, a load and a pipeline between them, to look at
+	$(BIN)/python -m deploy.demo
+
+bench: venv ## the measured ratios
+	$(BIN)/python -m benchmarks
+
+failures: venv ## each failure of tests/failures.txt, and what the tests that provoke it say
+	$(BIN)/python -m tests.failures
+
+matrix: venv ## the tests of pairs, from every server version to every other
+	$(BIN)/python -m pytest -m 'not soak' tests/pairs --matrix
+
+soak: venv ## the long tests
+	$(BIN)/python -m pytest -m soak tests/soak
+
+lock: ## resolve the dependencies again
+	$(PYTHON) -m venv build/lock
+	build/lock/bin/python -m pip install --quiet uv
+	build/lock/bin/uv pip compile $(LOCK) -o requirements.lock
+	build/lock/bin/uv pip compile $(LOCK) --extra dev -o requirements-dev.lock
+
+LOCK := --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
+	--no-emit-index-url --no-emit-find-links pyproject.toml
+
+clean: ## everything that was made here
+	rm -rf .venv build dist results *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,32 @@
+#!/bin/sh
+# What Debian is asked for when a fresh machine lacks it: "python" (venv) or "postgres" (server 15 with its
+# extensions, whose package is kept from making and starting a cluster of its own).
+set -eu
+
+if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
+    echo "$0: needs root on Debian" >&2
+    exit 1
+fi
+
+case "${1:-}" in
+python)
+    set -- python3 python3-venv
+    ;;
+postgres)
+    # Read by the package's own scripts; a file that somebody else wrote stays as it is.
+    conf=/etc/postgresql-common/createcluster.conf
+    if ! [ -e "$conf" ]; then
+        mkdir -p "$(dirname "$conf")"
+        printf 'create_main_cluster = false\nstart_conf = manual\n' >"$conf"
+    fi
+    set -- postgresql-15 postgresql-contrib
+    ;;
+*)
+    echo "usage: $0 python|postgres" >&2
+    exit 2
+    ;;
+esac
+
+export DEBIAN_FRONTEND=noninteractive
+apt-get -q update >&2
+apt-get -q -y -o Dpkg::Options::=--force-confold -o DPkg::Lock::Timeout=300 install --no-install-recommends "$@" >&2
