@@ -1,0 +1,280 @@
+"""The two contracts, Source and Sink, and what passes between them. This prose is the design.
+
+Everything here is synchronous. Threads belong to the engine: the *reader* thread calls Source.read, the *writer* thread
+(the task's own) calls the Sink, *loader* threads call Snapshot.read and Sink.load, one *snapshot* thread at a time calls
+Source.snapshot. `interrupt`, `acknowledge` and `head` may be called from any thread. A method not otherwise marked is
+called by the writer while no reader runs.
+
+Reconnecting, back-off, batching, metrics and shutdown are written once, in the engine: a retry loop in a connector is a
+bug. Connectors raise the errors of cdcd.errors only (each maps its driver's errors in one table). After any error the engine
+closes both ends, claims again, and opens the source at what the sink says, never at what memory holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any, Protocol
+
+from cdcd.facts import SinkFacts
+from cdcd.model.chunk import Bound, Chunk
+from cdcd.model.group import Group
+from cdcd.model.position import Checkpoint, Identity, Position
+from cdcd.model.table import Table
+from cdcd.rows import RowForm
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One result of a check: `level` "error" or "warning", a stable `id`, what was seen, and the statement that mends it."""
+
+    id: str
+    level: str
+    message: str
+    evidence: str = ""
+    mend: str = ""
+
+
+class Reading(Enum):
+    """What Source.read came back for."""
+
+    MORE = "more"  # the group's bound was reached, or a wish to hand over: more may be at hand at once
+    IDLE = "idle"  # nothing is at hand now; the group may still hold changes
+    STOP = "stop"  # everything before `stop` was read, and nothing at or beyond it
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What `Sink.claim` found; the only way to learn a position.
+
+    `checkpoint` is the raw JSON of Checkpoint (the source turns it into a Position), None: nothing was ever started.
+    `intent` is what `Sink.intend` stored ({} when none): a slot may exist under that name although no checkpoint does.
+    `done`: tables are consistent, keys and indexes built.
+    """
+
+    epoch: int
+    checkpoint: Mapping[str, Any] | None
+    identity: Identity | None
+    intent: Mapping[str, Any]
+    tables: Mapping[str, Table]
+    chunks: Sequence[Chunk]
+    finished: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Blocks:
+    """A chunk's rows as the source reads them: `form` is the one it chose, `data` yields pieces of a whole stream of rows in
+    that form's bulk encoding (PostgreSQL: COPY data, header and trailer included; pieces need not end at a row's end).
+    `counts` is kept up to date by the iterator: {"rows": n, "bytes": n}."""
+
+    form: RowForm
+    data: Iterator[bytes]
+    counts: dict[str, int] = field(default_factory=lambda: {"rows": 0, "bytes": 0})
+
+
+class Snapshot(Protocol):
+    """A fixed state of the source. `position` is its place L in the log: it holds exactly the transactions whose
+    `final_lsn` < L. It lives until closed or lost; a lost one raises SnapshotLost from `read`."""
+
+    @property
+    def position(self) -> Position: ...
+
+    def read(self, table: Table, chunk: Chunk, forms: Sequence[RowForm]) -> Blocks:
+        """Loader threads, side by side. Each call uses a connection of its own, ended when `data` is exhausted or closed.
+        Raises SnapshotLost where the table was rewritten, truncated or altered after L (T-PG-6)."""
+        ...
+
+    def interrupt(self) -> None:
+        """Any thread: all reads end soon with Interrupted."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class Source(Protocol):
+    """A database that is read."""
+
+    def check(self, tables: Sequence[Table]) -> list[Finding]:
+        """Everything that would go wrong, before anything is started. Changes nothing."""
+        ...
+
+    def identity(self) -> Identity: ...
+
+    def tables(self, wanted: Sequence[str] | None = None) -> list[Table]:
+        """All tables that may be carried (partitioned ones as their root), as the catalogue says now, by any thread.
+        `wanted`: ids to look up only. Catalogue order is by id."""
+        ...
+
+    def intent(self) -> Mapping[str, Any]:
+        """What prepare() is about to create at the source (slot and publication names, a nonce), as JSON. Nothing is created."""
+        ...
+
+    def prepare(self, tables: Sequence[Table], intent: Mapping[str, Any], load: bool) -> Snapshot:
+        """Make what is missing at the source (publication first, then slot) and return the snapshot at the slot's place
+        (load False: the place only; its `read` must not be called). A slot of that name is there already: raises StateRefused unless
+        the intent was stored by an earlier run, then it is dropped and made anew, as nothing was started with it.
+        Blocks behind open writing transactions (T-PG-13): logs who blocks; ended by `interrupt`."""
+        ...
+
+    def publish(self, tables: Sequence[Table]) -> None:
+        """Any thread. Have the stream carry exactly these tables from now on (a publication given by hand is left alone)."""
+        ...
+
+    def position(self, data: Mapping[str, Any]) -> Position:
+        """The Position that `Position.to_json` gave."""
+        ...
+
+    def open(self, checkpoint: Checkpoint, identity: Identity, forms: Mapping[str, Sequence[RowForm]]) -> None:
+        """Start the stream at the checkpoint, for the tables (by id) in `forms`, each with the forms the sink offers, best
+        first; what is chosen is logged. Verifies first that the server is `identity` and that nothing from the checkpoint on is lost: raises
+        OtherServer, SlotLost, SlotInUse, StateRefused."""
+        ...
+
+    def carry(self, forms: Mapping[str, Sequence[RowForm]]) -> None:
+        """Reader thread, between two transactions: more tables from now on (a join)."""
+        ...
+
+    def read(self, group: Group, stop: Position | None, timeout: float) -> Reading:
+        """Reader thread. Append changes to `group` until its `bytes` reach the bound given to the connector, nothing more is at
+        hand for `timeout` seconds (a group that holds changes does not wait at all), or the next transaction is not covered by `stop`.
+        Sets `group.position` when it ends at a transaction's end or an idle place, None when inside one (only at the byte bound).
+        A table that is not carried is skipped. A table that is carried but no longer has the shape we know: SchemaChanged.
+        Never waits longer than `timeout`; answers the server's keepalives by itself."""
+        ...
+
+    def rest(self, timeout: float) -> None:
+        """Reader thread: read nothing, but go on answering the server for `timeout` seconds (the stream stands)."""
+        ...
+
+    def acknowledge(self, position: Position) -> None:
+        """Any thread; only notes. Everything up to here is durable at the target; the reader tells the server in time."""
+        ...
+
+    def head(self) -> Position:
+        """Any thread: the end of what the source has flushed to its log now."""
+        ...
+
+    def snapshot(self) -> Snapshot:
+        """Snapshot thread. A new state, at a place the log defines. Blocks as `prepare` does; ended by `interrupt`."""
+        ...
+
+    def bounds(self, table: Table, target_bytes: int) -> list[tuple[tuple[str, ...], Bound]]:
+        """The inner bounds that cut `table` into chunks of about that size, ascending in the source's own order, each with the key
+        columns it speaks of; empty: one chunk (keyless, small, or of no usable order)."""
+        ...
+
+    def locate(self, table: Table, columns: tuple[str, ...], bounds: Sequence[Bound], form: RowForm, keys: Sequence[bytes]) -> list[int]:
+        """Reader thread. For each key (bytes as in TableLog.keys) the number of bounds that are <= it, in the source's own order.
+        Asks the server where Python cannot reproduce that order (T-PG-11)."""
+        ...
+
+    def status(self) -> Mapping[str, Any]:
+        """What is at the source for this pipeline now: slot, its positions, bytes of log held back. Own connection, any thread."""
+        ...
+
+    def interrupt(self) -> None:
+        """Any thread: whatever call is blocked raises Interrupted soon. Not undone: the source is closed next."""
+        ...
+
+    def close(self) -> None:
+        """End all connections; what was made at the source stays."""
+        ...
+
+    def drop(self) -> None:
+        """Remove what `prepare` made at the source (the slot; the publication if it is ours)."""
+        ...
+
+
+Ticket = Any
+"""What apply returns, to ask later whether it is durable; opaque, and void with the session that gave it (T-PO-13)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A wish left in the control tables for the daemon: `command` is "reload", `argument` a table id."""
+
+    id: int
+    command: str
+    argument: str
+
+
+class Sink(Protocol):
+    """Where changes are applied. State lives where the data lives and moves in the same transaction."""
+
+    @property
+    def facts(self) -> SinkFacts: ...
+
+    def check(self, tables: Sequence[Table]) -> list[Finding]:
+        """Everything that would go wrong at this end. Changes nothing."""
+        ...
+
+    def claim(self, owner: str, take_over: bool) -> Claim:
+        """Become the only writer of this pipeline. First ends the sessions of older epochs, then raises the epoch, which waits for
+        a commit still in flight, so that the checkpoint returned is the truth (T-PO-1, T-PO-11). `take_over` False (any but the process's first): only from
+        ourselves; else Fenced. Makes or migrates the control tables; newer than ours: StateRefused. Requests are ended sessions' too."""
+        ...
+
+    def prepare(self, tables: Sequence[Table]) -> None:
+        """Create what is missing (schemas, tables, keys; not other indexes, not foreign keys) or empty it, by the `target_tables` policy.
+        Idempotent until `start`."""
+        ...
+
+    def intend(self, identity: Identity, intent: Mapping[str, Any]) -> None:
+        """Store, durably, what is about to be made at the source (T-PG-14)."""
+        ...
+
+    def start(self, checkpoint: Checkpoint, tables: Sequence[Table], chunks: Sequence[Chunk]) -> None:
+        """The first checkpoint, with tables and chunks: one durable transaction."""
+        ...
+
+    def join(self, tables: Sequence[Table], chunks: Sequence[Chunk]) -> None:
+        """More tables, all of whose chunks are unread; one durable transaction of its own (creates them as `prepare` does)."""
+        ...
+
+    def forms(self, table: Table) -> Sequence[RowForm]:
+        """The forms in which rows of `table` are taken, best first. Only the writer's thread asks (T-SC-5)."""
+        ...
+
+    def apply(self, group: Group, checkpoint: Checkpoint | None) -> Ticket | None:
+        """Make the group's changes and the checkpoint durable together, or nothing. First locks the checkpoint row (compared with the
+        one expected) and the epoch row FOR SHARE. None as checkpoint: a piece; the transaction stays open and there is no ticket. Strict
+        counts; Conflict or PoisonRow name table, key, position. Any error rolls everything back, open pieces too."""
+        ...
+
+    def durable(self, ticket: Ticket) -> bool:
+        """Whether what this ticket was given for survives a crash of the target. Asked on the session that gave it."""
+        ...
+
+    def load(self, table: Table, chunk: Chunk, blocks: Blocks, place: Checkpoint) -> int:
+        """Loader threads, side by side, each on a connection of its own. Write a chunk with its record (state in) in one transaction,
+        having checked that the stored checkpoint is `place` and the epoch ours. Returns rows written."""
+        ...
+
+    def finish(self, tables: Sequence[Table]) -> None:
+        """The target is consistent: build indexes and foreign keys, and record that it was done. Idempotent."""
+        ...
+
+    def requests(self) -> Sequence[Request]:
+        """Side thread, on the connection of `beat`: wishes not yet done."""
+        ...
+
+    def fulfilled(self, request: Request) -> None:
+        """Side thread: the request was carried out."""
+        ...
+
+    def beat(self) -> None:
+        """Side thread, every 5 s, on a connection of its own: raise the `seen` counter; also checks that our epoch still stands (Fenced)."""
+        ...
+
+    def interrupt(self) -> None:
+        """Any thread: whatever is blocked, COPY included, ends soon with Interrupted."""
+        ...
+
+    def close(self) -> None:
+        """Roll back what is open and end all connections."""
+        ...
+
+    def drop(self) -> None:
+        """Forget this pipeline: its control rows. Data stays."""
+        ...

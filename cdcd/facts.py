@@ -1,0 +1,19 @@
+"""What a sink can do, as data: the core asks these, never the product's name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class SinkFacts:
+    """`exactly_once`: the checkpoint is in the data's own transaction. `folds`: it wants net changes, not each one.
+    `wants_old`: whole old rows. `lists_transactions`: Group.transactions. `loads`: chunks may be loaded side by side.
+    `keeps_state`: it can hold chunks and table versions. `identifier_bytes`: longest name."""
+
+    exactly_once: bool = True
+    folds: bool = True
+    wants_old: bool = False
+    lists_transactions: bool = False
+    keeps_state: bool = True
+    identifier_bytes: int = 63

@@ -1,0 +1,129 @@
+"""What crosses from reader to writer: whole transactions, or a piece of a huge one, as flat lists per table.
+
+One row per transaction costs as little per row as a bulk load: no object per row, and none per transaction unless
+the sink lists them. The source's generated functions append straight into a TableLog.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cdcd.model.chunk import Chunk
+from cdcd.model.position import Position
+from cdcd.model.table import Table
+from cdcd.rows import RowForm
+
+INSERT, UPDATE, MOVE, DELETE = b"IUMD"
+"""Kinds of change. MOVE: an update that came with an old key (or, in a keyless table, any update)."""
+
+
+class TableLog:
+    """The changes to one table in one group, in source order, as parallel lists.
+
+        ops[i]   keys[i]                     rows[i]
+        INSERT   key of the new row          row
+        UPDATE   key (old and new alike)     row
+        MOVE     OLD key                     (new key, row)
+        DELETE   OLD key                     None
+
+    A row is bytes in `form`'s layout, or a tuple of fields where a cell is UNCHANGED. In a keyless table the key of a
+    row is the whole row's bytes, and every update is a MOVE. `olds[i]` is the whole old row (bytes, or None where the
+    source did not send it), filled only for sinks that ask (`SinkFacts.wants_old`); else it stays empty.
+    """
+
+    __slots__ = ("form", "keys", "olds", "ops", "rows", "table")
+
+    def __init__(self, table: Table, form: RowForm) -> None:
+        self.table = table
+        self.form = form
+        self.ops = bytearray()
+        self.keys: list[bytes] = []
+        self.rows: list[Any] = []
+        self.olds: list[bytes | None] = []
+
+    def __len__(self) -> int:
+        return len(self.ops)
+
+
+class Rows:
+    """Changes with no barrier between them. `order[i]` is the log that holds the i-th change of all."""
+
+    __slots__ = ("logs", "order")
+
+    def __init__(self) -> None:
+        self.logs: dict[str, TableLog] = {}
+        self.order: list[TableLog] = []
+
+    def log(self, table: Table, form: RowForm) -> TableLog:
+        """The table's log, made at its first change."""
+        if (log := self.logs.get(table.id)) is None:
+            log = self.logs[table.id] = TableLog(table, form)
+        return log
+
+
+class Truncate:
+    """One TRUNCATE statement of the source: all its tables, to be truncated by one statement at the target too."""
+
+    __slots__ = ("cascade", "restart_identity", "tables")
+
+    def __init__(self, tables: list[Table], cascade: bool, restart_identity: bool) -> None:
+        self.tables = tables
+        self.cascade = cascade
+        self.restart_identity = restart_identity
+
+
+class Transaction:
+    """Where a source transaction begins in a group; made only for sinks that list transactions.
+
+    `at`: how many changes (rows and truncates) of the group come before it. `time`: commit time, microseconds since 1970, UTC.
+    """
+
+    __slots__ = ("at", "id", "position", "time")
+
+    def __init__(self, at: int, id: str, position: Position, time: int) -> None:
+        self.at = at
+        self.id = id
+        self.position = position
+        self.time = time
+
+
+class Group:
+    """Whole transactions, or a piece of one.
+
+    `steps` in order: `Rows`, or a `Truncate` (a barrier). `position` is the end of the last transaction when the group
+    ends at a transaction's end (or an idle place), None when it ends inside one: such a piece is applied without a
+    checkpoint and the target's transaction stays open. `bytes` is the wire size of what it holds, `changes` their number,
+    `commit_time` the last commit's time at the source (microseconds since 1970; 0: none in here).
+    `unread` are chunks that this group sends back to unread: the sink empties them after the group's changes.
+    `dropped` counts changes not carried because their chunk was not in.
+    """
+
+    __slots__ = ("bytes", "changes", "commit_time", "dropped", "position", "steps", "transactions", "txs", "unread")
+
+    def __init__(self) -> None:
+        self.steps: list[Rows | Truncate] = []
+        self.position: Position | None = None
+        self.bytes = 0
+        self.changes = 0
+        self.commit_time = 0
+        self.txs = 0
+        self.transactions: list[Transaction] = []
+        self.unread: list[Chunk] = []
+        self.dropped = 0
+
+    def rows(self) -> Rows:
+        """The open `Rows` at the end, made where there is none (at the start, after a barrier)."""
+        if not self.steps or not isinstance(self.steps[-1], Rows):
+            self.steps.append(Rows())
+        last = self.steps[-1]
+        assert isinstance(last, Rows)
+        return last
+
+    def truncate(self, step: Truncate) -> None:
+        self.steps.append(step)
+        self.changes += 1
+
+    @property
+    def empty(self) -> bool:
+        """No change in it: only a place."""
+        return not self.steps and not self.unread

@@ -1,0 +1,62 @@
+"""Places in a source's log, and what is durable at the target up to there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol, Self
+
+
+class Position(Protocol):
+    """A place in a log, opaque to the engine. Partly ordered: ask `covers`, never compare with <.
+
+    PostgreSQL's is always *the next byte*: a commit's end, a slot's consistent point, a keepalive's end. A
+    transaction is covered, or held by a snapshot, if and only if its Begin's `final_lsn` < position (T-PG-19).
+    """
+
+    def covers(self, other: Self) -> bool:
+        """Whether everything up to `other` lies up to here; equal places cover each other."""
+        ...
+
+    def distance(self, other: Self) -> int:
+        """Bytes of log from `other` up to here; 0 where it cannot be told."""
+        ...
+
+    def to_json(self) -> dict[str, Any]: ...
+
+    def __str__(self) -> str: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """All up to `position` is durable at the target, and of the next transaction, `tx`, its first `done` changes.
+
+    `done` is 0 nearly always: PostgreSQL targets never split a transaction.
+    """
+
+    position: Position
+    tx: str | None = None
+    done: int = 0
+
+    def to_json(self) -> dict[str, Any]:
+        return {"version": 1, "position": self.position.to_json(), "tx": self.tx, "done": self.done}
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Which server and database a position belongs to; stored beside it. A different one is a named stop.
+
+    `system` is the server's own id (PostgreSQL: system identifier), `timeline` counts its promotions,
+    `database` is the source's number for the database.
+    """
+
+    product: str
+    system: str
+    timeline: int
+    database: str
+
+    def to_json(self) -> dict[str, Any]:
+        return {"product": self.product, "system": self.system, "timeline": self.timeline, "database": self.database}
+
+    @staticmethod
+    def from_json(data: dict[str, Any]) -> Identity:
+        return Identity(**data)

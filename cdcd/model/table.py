@@ -1,0 +1,114 @@
+"""What a table is: its columns, and the key by which the source names a row."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from cdcd.model.types import LogicalType
+
+Equality = Literal["exact", "server"]
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column.
+
+    `ident` is the source's own number for it (attnum), which a rename keeps. `type_id` is the source's number
+    for the type (OID; 0 where it has none), `native` the type as the source writes it in DDL. `equality` says
+    whether equal bytes on the wire are what the server calls equal ("exact"), or only the server can tell
+    ("server": citext, non-deterministic collations, numeric without a fixed scale, floats).
+    `generated` columns are computed by the target and never carried.
+    """
+
+    name: str
+    ident: int
+    type: LogicalType
+    native: str
+    type_id: int = 0
+    nullable: bool = True
+    default: str | None = None
+    generated: str | None = None
+    identity: str | None = None
+    collation: str | None = None
+    equality: Equality = "exact"
+
+    def to_json(self) -> dict[str, Any]:
+        """Versionless JSON form; the table that holds it carries the version."""
+        return {
+            "name": self.name, "ident": self.ident, "type": self.type.to_json(), "native": self.native,
+            "type_id": self.type_id, "nullable": self.nullable, "default": self.default,
+            "generated": self.generated, "identity": self.identity, "collation": self.collation,
+            "equality": self.equality,
+        }
+
+    @staticmethod
+    def from_json(data: dict[str, Any]) -> Column:
+        return Column(**{**data, "type": LogicalType.from_json(data["type"])})
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table of the source.
+
+    `key` holds the names of the columns by which the source names an old row (PostgreSQL: the replica identity;
+    the primary key only where that is the identity, or under FULL), in key order; empty: keyless, its rows are
+    a multiset and an old row is named by all of its columns. `oid` is the source's number of the table,
+    `version` counts the shapes this pipeline has seen. `primary` is the primary key where there is one.
+    `full` is true where the source sends whole old rows (REPLICA IDENTITY FULL). `bytes` and `rows` are the
+    source's estimates for planning, never facts.
+    """
+
+    schema: str
+    name: str
+    columns: tuple[Column, ...]
+    key: tuple[str, ...]
+    oid: int = 0
+    version: int = 1
+    primary: tuple[str, ...] = ()
+    full: bool = False
+    partitioned: bool = False
+    bytes: int = field(default=0, compare=False)
+    rows: int = field(default=0, compare=False)
+
+    @property
+    def id(self) -> str:
+        """`schema.name`, unquoted: the name in patterns, logs and control rows."""
+        return f"{self.schema}.{self.name}"
+
+    @property
+    def carried(self) -> tuple[Column, ...]:
+        """The columns that travel: all but generated ones, in the source's order."""
+        return tuple(column for column in self.columns if column.generated is None)
+
+    @property
+    def key_columns(self) -> tuple[Column, ...]:
+        """The key's columns, in key order."""
+        by_name = {column.name: column for column in self.columns}
+        return tuple(by_name[name] for name in self.key)
+
+    @property
+    def foldable(self) -> bool:
+        """Whether equal key bytes mean equal rows, so that changes may be folded by key (T-FO-3)."""
+        return all(column.equality == "exact" for column in self.key_columns)
+
+    def next_version(self) -> Table:
+        return replace(self, version=self.version + 1)
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "schema": self.schema, "name": self.name, "columns": [c.to_json() for c in self.columns],
+            "key": list(self.key), "oid": self.oid, "version": self.version, "primary": list(self.primary),
+            "full": self.full, "partitioned": self.partitioned,
+        }
+
+    @staticmethod
+    def from_json(data: dict[str, Any]) -> Table:
+        return Table(
+            **{
+                **data,
+                "columns": tuple(Column.from_json(c) for c in data["columns"]),
+                "key": tuple(data["key"]),
+                "primary": tuple(data["primary"]),
+            }
+        )

@@ -1,0 +1,81 @@
+"""Rows, compiled: how a sink wants the rows of a table, and the functions a source generates to make them.
+
+A sink offers whole-row forms, best first (`RowForm`). The source takes the first it can fill and generates one
+Python function per table, from wire bytes to (key bytes, row bytes): values that both ends write alike pass
+untouched, and no dispatch, type test or look-up remains per value.
+
+Terms. A *field* is one value as the sink writes it; a *row* is `head + between.join(fields) + tail`; a *key* is
+`between.join(fields of the key)` with neither head nor tail, so that a single-column key costs nothing.
+A row with an UNCHANGED cell is a tuple of fields with `UNCHANGED` in it, never bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from cdcd.model.table import Table
+
+CANONICAL = "canonical"
+"""The wire form every source can give: the canonical Python value of the column's logical type."""
+
+Fields = tuple[Any, ...]
+Row = bytes | Fields
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How fields become a row: `head + between.join(fields) + tail`; `null` is the field of a NULL.
+
+    `labels`, where not empty, stand before the field of each column (JSON's `"name":`).
+    """
+
+    head: bytes
+    between: bytes
+    tail: bytes
+    null: bytes
+    labels: tuple[bytes, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """What the sink takes for one column: wire form name → Python expression over `v`, the wire value (never NULL),
+    giving the field's bytes. `"v"` means: taken as it is. Expressions may name what `RowForm.names` holds, and raise
+    ValueError on what they cannot write. A wire form's name includes the session settings that make it true."""
+
+    takes: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class RowForm:
+    """One way in which a sink takes the rows of `table`: `fields[i]` belongs to `columns[i]`.
+
+    `columns` are a subset of `table.carried`, in the order the sink wants them; the key's columns are among them.
+    """
+
+    name: str
+    table: Table
+    columns: tuple[str, ...]
+    fields: tuple[Field, ...]
+    layout: Layout
+    names: Mapping[str, Any] = field(default_factory=dict)
+    split: Callable[[bytes], Fields] | None = None
+    """row bytes → its fields; None where the sink never needs it (a log that does not fold)."""
+
+    def join(self, fields: Fields) -> bytes:
+        """Fields (no UNCHANGED among them) → row bytes."""
+        layout = self.layout
+        return layout.head + layout.between.join(fields) + layout.tail
+
+
+def compile_function(name: str, lines: Sequence[str], names: Mapping[str, Any]) -> Callable[..., Any]:
+    """The function `name` defined by source `lines`, with `names` as its globals.
+
+    Names of columns and any other text from a server are data: they come in through `names`, never in `lines`.
+    """
+    namespace: dict[str, Any] = dict(names)
+    source = "\n".join(lines)
+    exec(compile(source, f"<generated {name}>", "exec"), namespace)
+    function: Callable[..., Any] = namespace[name]
+    return function
