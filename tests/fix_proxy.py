@@ -1,0 +1,1 @@
+"""Fixtures that put a proxy between cdcd and a server."""

@@ -1,0 +1,21 @@
+"""Waiting for something to become true: the only place in the tests that sleeps."""
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+def wait_until(
+    condition: Callable[[], T], limit: float = 30, what: str = "the condition", every: float = 0.02
+) -> T:
+    """Call `condition` until it returns something true and return that; after `limit` seconds, fail."""
+    began = time.monotonic()
+    while True:
+        last = condition()
+        if last:
+            return last
+        if time.monotonic() - began > limit:
+            raise AssertionError(f"waited {limit:g} s for {what}; last seen: {last!r}")
+        time.sleep(every)
