@@ -164,6 +164,11 @@ class Source(Protocol):
         columns it speaks of; empty: one chunk (keyless, small, or of no usable order)."""
         ...
 
+    def objects(self, tables: Sequence[Table]) -> list[str]:
+        """Any thread. The statements that make the tables' secondary indexes, unique constraints and foreign keys (between these
+        tables), in the order to run them, as SQL of the source's product."""
+        ...
+
     def locate(self, table: Table, columns: tuple[str, ...], bounds: Sequence[Bound], form: RowForm, keys: Sequence[bytes]) -> list[int]:
         """Reader thread. For each key (bytes as in TableLog.keys) the number of bounds that are <= it, in the source's own order.
         Asks the server where Python cannot reproduce that order (T-PG-11)."""
@@ -251,8 +256,9 @@ class Sink(Protocol):
         having checked that the stored checkpoint is `place` and the epoch ours. Returns rows written."""
         ...
 
-    def finish(self, tables: Sequence[Table]) -> None:
-        """The target is consistent: build indexes and foreign keys, and record that it was done. Idempotent."""
+    def finish(self, tables: Sequence[Table], statements: Sequence[str]) -> None:
+        """The target is consistent: run the `statements` of Source.objects whose index or constraint is missing here, and record that
+        it was done. Idempotent."""
         ...
 
     def requests(self) -> Sequence[Request]:
@@ -261,6 +267,10 @@ class Sink(Protocol):
 
     def fulfilled(self, request: Request) -> None:
         """Side thread: the request was carried out."""
+        ...
+
+    def seen(self) -> int | None:
+        """Before claim, for a standby: the counter that the owner's `beat` raises; None: nobody ever claimed."""
         ...
 
     def beat(self) -> None:
