@@ -1,0 +1,1 @@
+"""PostgreSQL as a source (logical replication with pgoutput) and as a sink."""
