@@ -1,4 +1,4 @@
-"""What holds for every test: its fixtures, the versions it runs with, and that it leaves nothing running."""
+"""What holds for every test: fixtures, known failure ids, the servers' versions, and nothing left running."""
 
 import importlib.metadata
 import os
@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import failures
 from tests.servers import run
 from tests.waiting import wait_until
 
@@ -21,6 +22,15 @@ def pytest_report_header() -> list[str]:
         f"servers: PostgreSQL {wheel} (wheel), 15 (Debian, {debian})",
         *(f"server given by {name}" for name in sorted(os.environ) if name.startswith("CDCD_TEST_POSTGRES_")),
     ]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A mark names a failure that is listed."""
+    known = failures.known()
+    for item in items:
+        for name in failures.marked(item):
+            if name not in known:
+                raise pytest.UsageError(f"{item.nodeid}: tests/failures.txt has no {name!r}")
 
 
 def children() -> dict[int, str]:

@@ -1,0 +1,170 @@
+"""Whether two tables hold the same rows, each an equal number of times: computed by the servers, not by us.
+
+Rows are compared as the text that the server itself makes of them, so 1.0 and 1.00 differ, and json has
+an equality. Rows are unordered; doubles count.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any, Protocol
+
+import psycopg2
+import psycopg2.extensions
+from psycopg2.extensions import quote_ident
+
+from tests.servers.address import Rows, Server, connect
+from tests.waiting import wait_until
+
+SETTINGS = """
+SET datestyle = 'ISO, MDY'; SET intervalstyle = 'postgres'; SET timezone = 'UTC'; SET bytea_output = 'hex';
+SET extra_float_digits = 3; SET xmlbinary = 'base64'; SET lc_monetary = 'C'; SET search_path = pg_catalog
+"""
+SHOWN = 10
+
+
+class Side(Protocol):
+    """What is compared: a database of a test."""
+
+    @property
+    def server(self) -> Server: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def admin_url(self) -> str: ...
+
+
+def _query(side: Side, text: str, params: Sequence[object] | None = None) -> Rows:
+    connection = connect(side.admin_url)
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute(SETTINGS)
+            cursor.execute(text, params)
+            return cursor.fetchall() if cursor.description else []
+    finally:
+        connection.close()
+
+
+def _split(table: str) -> tuple[str, str]:
+    schema, _, name = table.rpartition(".")
+    return schema or "public", name
+
+
+def _quoted(side: Side, *names: str) -> str:
+    connection = connect(side.admin_url)
+    try:
+        return ", ".join(quote_ident(name, connection) for name in names)
+    finally:
+        connection.close()
+
+
+def columns(side: Side, table: str) -> list[str]:
+    """The names of a table's columns, in order."""
+    found = _query(
+        side,
+        "SELECT a.attname FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid"
+        " JOIN pg_namespace n ON n.oid = c.relnamespace"
+        " WHERE n.nspname = %s AND c.relname = %s AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum",
+        _split(table),
+    )
+    if not found:
+        raise AssertionError(f"{side.name} has no table {table}")
+    return [row[0] for row in found]
+
+
+def _rows(side: Side, table: str, names: Sequence[str]) -> str:
+    """A query for the rows of a table as text, one column named r."""
+    schema, name = (_quoted(side, part) for part in _split(table))
+    return f"SELECT ROW({_quoted(side, *names)})::text AS r FROM {schema}.{name}"
+
+
+def digest(side: Side, table: str, names: Sequence[str] | None = None) -> tuple[Any, ...]:
+    """How many rows, and two sums of their hashes, which no order of rows changes."""
+    text = _rows(side, table, names or columns(side, table))
+    return _query(
+        side,
+        "SELECT count(*), sum(hashtextextended(r, 0)::numeric), sum(hashtextextended(r, 17)::numeric)"
+        f" FROM ({text}) t",
+    )[0]
+
+
+def differences(source: Side, target: Side, table: str, target_table: str | None = None) -> list[str]:
+    """Rows that one side holds more often than the other, "-" for missing and "+" for too many; [] if equal.
+
+    The source's columns are compared; the target may have more of them.
+    """
+    names = columns(source, table)
+    other = target_table or table
+    if digest(source, table, names) == digest(target, other, names):
+        return []
+    wanted = Counter(row[0] for row in _query(source, _rows(source, table, names)))
+    found = Counter(row[0] for row in _query(target, _rows(target, other, names)))
+    missing = [f"- {row}" for row in sorted((wanted - found).elements())]
+    surplus = [f"+ {row}" for row in sorted((found - wanted).elements())]
+    return missing + surplus
+
+
+def assert_equal(source: Side, target: Side, tables: Iterable[str]) -> None:
+    """Fail with the first differing rows of each table that differs."""
+    said = []
+    for table in tables:
+        found = differences(source, target, table)
+        if found:
+            missing = sum(row.startswith("-") for row in found)
+            said.append(f"{table}: {missing} rows missing, {len(found) - missing} too many")
+            said += [f"  {row[:300]}" for row in found[:SHOWN]]
+    assert not said, f"{target.name} is not equal to {source.name}\n" + "\n".join(said)
+
+
+def wait_equal(source: Side, target: Side, tables: Sequence[str], limit: float = 30) -> None:
+    """Wait until the tables are there and equal; fail as `assert_equal` does."""
+
+    def equal() -> bool:
+        try:
+            return all(digest(source, table) == digest(target, table) for table in tables)
+        except (AssertionError, psycopg2.Error):
+            return False
+
+    try:
+        wait_until(equal, limit, what=f"{', '.join(tables)} to be equal", every=0.1)
+    except AssertionError:
+        assert_equal(source, target, tables)
+
+
+def except_all(source: Side, target: Side, table: str) -> tuple[Rows, Rows]:
+    """Rows only at the source and only at the target, by EXCEPT ALL both ways on the target's server.
+
+    The target reads the source through postgres_fdw, every column as the text that the source sends.
+    """
+    names = columns(source, table)
+    fields = ", ".join(f"{_quoted(source, name)} text" for name in names)
+    schema, name = _split(table)
+    here = _rows(target, table, names)
+    there = f"SELECT ROW({_quoted(source, *names)})::text AS r FROM cdcd_equality.there"
+    connection = connect(target.admin_url)
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute(SETTINGS)
+            cursor.execute("BEGIN; CREATE SCHEMA cdcd_equality")
+            cursor.execute("CREATE EXTENSION postgres_fdw SCHEMA cdcd_equality")
+            cursor.execute(
+                "CREATE SERVER cdcd_equality FOREIGN DATA WRAPPER postgres_fdw"
+                " OPTIONS (host %s, port %s, dbname %s)",
+                (source.server.host, str(source.server.port), source.name),
+            )
+            cursor.execute(
+                "CREATE USER MAPPING FOR CURRENT_USER SERVER cdcd_equality OPTIONS (user %s, password %s)",
+                (source.server.user, source.server.password),
+            )
+            cursor.execute(
+                f"CREATE FOREIGN TABLE cdcd_equality.there ({fields}) SERVER cdcd_equality"
+                " OPTIONS (schema_name %s, table_name %s)",
+                (schema, name),
+            )
+            cursor.execute(f"{there} EXCEPT ALL {here}")
+            missing = cursor.fetchall()
+            cursor.execute(f"{here} EXCEPT ALL {there}")
+            surplus = cursor.fetchall()
+            cursor.execute("ROLLBACK")
+    finally:
+        connection.close()
+    return missing, surplus
