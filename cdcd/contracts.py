@@ -121,8 +121,8 @@ class Source(Protocol):
         """Any thread. Have the stream carry exactly these tables from now on (a publication given by hand is left alone)."""
         ...
 
-    def position(self, data: Mapping[str, Any]) -> Position:
-        """The Position that `Position.to_json` gave."""
+    def position(self, data: Mapping[str, Any] | str) -> Position:
+        """The Position that `Position.to_json` gave, or that a person wrote in the printable form (UsageError where it is none)."""
         ...
 
     def open(self, checkpoint: Checkpoint, identity: Identity, forms: Mapping[str, Sequence[RowForm]]) -> None:
@@ -138,7 +138,8 @@ class Source(Protocol):
     def read(self, group: Group, stop: Position | None, timeout: float) -> Reading:
         """Reader thread. Append changes to `group` until its `bytes` reach the bound given to the connector, nothing more is at
         hand for `timeout` seconds (a group that holds changes does not wait at all), or the next transaction is not covered by `stop`.
-        Sets `group.position` when it ends at a transaction's end or an idle place, None when inside one (only at the byte bound).
+        Always sets `group.position`: the place before which everything is read when it ends between two transactions (also when
+        nothing new came), None when it ends inside one.
         A table that is not carried is skipped. A table that is carried but no longer has the shape we know: SchemaChanged.
         Never waits longer than `timeout`; answers the server's keepalives by itself."""
         ...

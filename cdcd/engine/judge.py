@@ -1,0 +1,115 @@
+"""Which changes belong to the target: those whose chunk is in.
+
+The invariant behind it: at every moment the target is the source at the checkpoint, restricted to the chunks that are
+in, and an unread chunk has no rows there. So a change is dropped where its chunk is not in, and an update is judged
+twice, by its old and by its new key (T-PG-8). Only the reader calls this; states change only while the stream stands,
+but for a chunk that the judge itself sends back to unread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from cdcd.model.chunk import Bound, Chunk, State
+from cdcd.model.group import DELETE, INSERT, MOVE, Group, Rows, TableLog
+from cdcd.model.table import Table
+from cdcd.rows import RowForm
+
+Locate = Callable[[Table, tuple[str, ...], Sequence[Bound], RowForm, Sequence[bytes]], list[int]]
+
+
+class Judge:
+    """The reader's view of the chunks. `locate` is Source.locate."""
+
+    def __init__(self, locate: Locate, chunks: Mapping[str, Sequence[Chunk]]) -> None:
+        self._locate = locate
+        self._partial: dict[str, list[Chunk]] = {}
+        for table, its in chunks.items():
+            self.set(table, its)
+
+    def set(self, table: str, chunks: Sequence[Chunk]) -> None:
+        """The table's chunks, ascending by number, as they are from now on."""
+        if all(chunk.state is State.IN for chunk in chunks):
+            self._partial.pop(table, None)
+        else:
+            self._partial[table] = list(chunks)
+
+    def empty(self, table: str, chunks: Sequence[Chunk], group: Group) -> None:
+        """Send all of a table's chunks that are in back to unread, in this group (a reload)."""
+        group.unread.extend(chunk for chunk in chunks if chunk.state is State.IN)
+        self.set(table, [chunk.with_state(State.UNREAD) for chunk in chunks])
+
+    def restrict(self, group: Group) -> None:
+        """Drop from the group what its target does not hold. Costs nothing once everything is in."""
+        if not self._partial:
+            return
+        for step in group.steps:
+            if isinstance(step, Rows):
+                self._restrict_rows(step, group)
+        group.steps = [step for step in group.steps if not isinstance(step, Rows) or step.order]
+
+    def _restrict_rows(self, rows: Rows, group: Group) -> None:
+        kept: dict[int, bytearray] = {}
+        for table, chunks in self._partial.items():
+            log = rows.logs.get(table)
+            if log is None:
+                continue
+            if all(chunk.state is not State.IN for chunk in chunks):
+                keep = bytearray(len(log))
+                del rows.logs[table]
+            else:
+                keep = self._restrict_log(log, chunks, group)
+            kept[id(log)] = keep
+            group.dropped += keep.count(0)
+        if kept:
+            cursors = {log_id: iter(keep) for log_id, keep in kept.items()}
+            rows.order = [
+                log for log in rows.order if (cursor := cursors.get(id(log))) is None or next(cursor)
+            ]
+
+    def _restrict_log(self, log: TableLog, chunks: list[Chunk], group: Group) -> bytearray:
+        """Rewrite the log to what is in; returns 1 for each old entry that stays."""
+        old_at = self._numbers(log, chunks, log.keys)
+        moves = [index for index, op in enumerate(log.ops) if op == MOVE]
+        new_at = dict(
+            zip(moves, self._numbers(log, chunks, [log.rows[index][0] for index in moves]), strict=True)
+        )
+        keep = bytearray(len(log))
+        ops, keys, new_rows, olds = bytearray(), [], [], []
+        for index, op in enumerate(log.ops):
+            key, row = log.keys[index], log.rows[index]
+            inside = chunks[old_at[index]].state is State.IN
+            if op == MOVE:
+                landing = chunks[new_at[index]]
+                if not inside and landing.state is State.IN:
+                    if not isinstance(row[1], bytes):
+                        # Cells of this row are nowhere to be had: the chunk is read anew with a later snapshot.
+                        group.unread.append(landing)
+                        chunks[new_at[index]] = landing.with_state(State.UNREAD)
+                        continue
+                    op, (key, row), inside = INSERT, row, True
+                elif inside and landing.state is not State.IN:
+                    op, row = DELETE, None
+            if inside:
+                keep[index] = 1
+                ops.append(op)
+                keys.append(key)
+                new_rows.append(row)
+                if log.olds:
+                    olds.append(log.olds[index])
+        log.ops, log.keys, log.rows, log.olds = ops, keys, new_rows, olds
+        return keep
+
+    def _numbers(self, log: TableLog, chunks: Sequence[Chunk], keys: Sequence[bytes]) -> list[int]:
+        if not keys:
+            return []
+        bounds = [chunk.high for chunk in chunks[:-1] if chunk.high is not None]
+        return self._locate(log.table, chunks[0].columns, bounds, log.form, keys)
+
+
+def by_table(chunks: Iterable[Chunk]) -> dict[str, list[Chunk]]:
+    """Chunks by table id, ascending by number."""
+    tables: dict[str, list[Chunk]] = {}
+    for chunk in sorted(chunks, key=lambda chunk: chunk.number):
+        tables.setdefault(chunk.table, []).append(chunk)
+    return tables

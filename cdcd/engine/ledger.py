@@ -1,0 +1,41 @@
+"""The writer's record of tables and chunks: what the control rows say, as long as no error came between."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from cdcd.engine.judge import by_table
+from cdcd.model.chunk import Chunk, State
+from cdcd.model.table import Table
+
+
+class Ledger:
+    """Tables by id, and each one's chunks ascending by number."""
+
+    def __init__(self, tables: Mapping[str, Table], chunks: Iterable[Chunk]) -> None:
+        self.tables: dict[str, Table] = dict(tables)
+        self._chunks: dict[str, list[Chunk]] = by_table(chunks)
+
+    def chunks(self, table: str | None = None) -> list[Chunk]:
+        """Of one table, or of all."""
+        if table is not None:
+            return list(self._chunks.get(table, ()))
+        return [chunk for its in self._chunks.values() for chunk in its]
+
+    def by_table(self, tables: Iterable[str] | None = None) -> dict[str, Sequence[Chunk]]:
+        """Chunks by table id, of these tables or of all."""
+        return {table: list(self._chunks.get(table, ())) for table in (self.tables if tables is None else tables)}
+
+    @property
+    def unread(self) -> list[Chunk]:
+        return [chunk for chunk in self.chunks() if chunk.state is State.UNREAD]
+
+    def add(self, tables: Iterable[Table], chunks: Iterable[Chunk]) -> None:
+        """Tables that joined."""
+        self.tables |= {table.id: table for table in tables}
+        self._chunks |= by_table(chunks)
+
+    def put(self, chunks: Iterable[Chunk]) -> None:
+        """These chunks are now as given."""
+        for chunk in chunks:
+            self._chunks[chunk.table][chunk.number] = chunk

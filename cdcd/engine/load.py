@@ -1,0 +1,79 @@
+"""Loading the chunks given to one snapshot, side by side."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+
+from cdcd.contracts import Sink, Snapshot
+from cdcd.errors import Interrupted, SnapshotLost
+from cdcd.log import get_logger
+from cdcd.model.chunk import Chunk, State
+from cdcd.model.position import Checkpoint
+from cdcd.model.table import Table
+from cdcd.progress import Progress
+from cdcd.rows import RowForm
+
+log = get_logger("engine.load")
+TICK = 0.1
+
+
+class Load:
+    """The chunks of one snapshot, each written in one transaction of the sink with its record. The stream stands meanwhile, so
+    the stored checkpoint is the snapshot's place; the sink checks that it is."""
+
+    def __init__(
+        self, snapshot: Snapshot, sink: Sink, tables: Mapping[str, Table], forms: Mapping[str, Sequence[RowForm]],
+        progress: Progress,
+    ) -> None:
+        self._snapshot = snapshot
+        self._sink = sink
+        self._tables = tables
+        self._forms = forms
+        self._progress = progress
+        self._place = Checkpoint(snapshot.position)
+
+    def run(self, chunks: Sequence[Chunk], loaders: int, stopping: threading.Event) -> list[Chunk]:
+        """The chunks that are in now. Fewer than asked for when the snapshot was lost: the others are unread still. Any other
+        error is raised after all loaders have ended."""
+        loaded: list[Chunk] = []
+        failure: BaseException | None = None
+        with ThreadPoolExecutor(max_workers=loaders, thread_name_prefix="loader") as pool:
+            pending: set[Future[Chunk]] = {pool.submit(self._one, chunk) for chunk in chunks}
+            while pending:
+                done, pending = wait(pending, TICK, FIRST_COMPLETED)
+                for future in done:
+                    if future.cancelled():
+                        continue
+                    error = future.exception()
+                    if error is None:
+                        loaded.append(future.result())
+                    elif failure is None or isinstance(failure, Interrupted):
+                        failure = error
+                if stopping.is_set() and failure is None:
+                    failure = Interrupted("stopped during a load")
+                    self._sink.interrupt()
+                if failure is not None:
+                    self._snapshot.interrupt()
+                    for future in pending:
+                        future.cancel()
+        if failure is not None and not isinstance(failure, SnapshotLost):
+            raise failure
+        if failure is not None:
+            log.warning("snapshot lost, its chunks will be read again", why=str(failure), chunks=len(chunks) - len(loaded))
+        return loaded
+
+    def _one(self, chunk: Chunk) -> Chunk:
+        table = self._tables[chunk.table]
+        blocks = self._snapshot.read(table, chunk, self._forms[table.id])
+        self._progress.reading[chunk.id] = blocks.counts
+        try:
+            rows = self._sink.load(table, chunk, blocks, self._place)
+        finally:
+            self._progress.reading.pop(chunk.id, None)
+        read = blocks.counts["bytes"]
+        self._progress.load_rows += rows
+        self._progress.load_bytes += read
+        self._progress.chunks_in += 1
+        return chunk.with_state(State.IN, rows, read)

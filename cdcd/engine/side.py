@@ -1,0 +1,76 @@
+"""The side thread: what must go on whatever the writer is doing — heartbeat, the source's head, wishes, new tables."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+from cdcd.contracts import Request, Sink, Source
+from cdcd.engine.lag import Lag
+from cdcd.engine.options import Options
+from cdcd.model.table import Table
+from cdcd.progress import Progress
+
+BEAT = 5.0
+HEAD = 1.0
+WISHES = 2.0
+TICK = 0.2
+
+
+class Side:
+    """Runs between `start` and `close`. `requests` and `candidates` are the newest lists seen: the writer acts on them. `failure`
+    is what ended the thread; the writer raises it."""
+
+    def __init__(self, source: Source, sink: Sink, options: Options, progress: Progress, lag: Lag) -> None:
+        self.requests: list[Request] = []
+        self.candidates: list[Table] = []
+        self.failure: BaseException | None = None
+        self._source = source
+        self._sink = sink
+        self._options = options
+        self._progress = progress
+        self._lag = lag
+        self._fulfilled: list[Request] = []
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="side", daemon=True)
+
+    def start(self) -> None:
+        self._progress.threads["side"] = self._thread
+        self._thread.start()
+
+    def close(self) -> None:
+        self._progress.threads.pop("side", None)
+        self._closing.set()
+        self._thread.join(5)
+
+    def fulfilled(self, request: Request) -> None:
+        """The writer carried it out; told to the sink by this thread."""
+        self._fulfilled.append(request)
+
+    def _run(self) -> None:
+        jobs: list[tuple[float, Callable[[], None]]] = [(BEAT, self._sink.beat), (HEAD, self._head), (WISHES, self._wishes)]
+        if self._options.table_poll:
+            jobs.append((self._options.table_poll, self._tables))
+        due = [time.monotonic()] * len(jobs)
+        try:
+            while not self._closing.wait(TICK):
+                for index, (period, job) in enumerate(jobs):
+                    if time.monotonic() >= due[index] and not self._closing.is_set():
+                        job()
+                        due[index] = time.monotonic() + period
+        except BaseException as failure:  # raised by the writer
+            self.failure = failure
+
+    def _head(self) -> None:
+        head = self._source.head()
+        self._progress.head = str(head)
+        self._lag.sample(head)
+
+    def _wishes(self) -> None:
+        while self._fulfilled:
+            self._sink.fulfilled(self._fulfilled.pop())
+        self.requests = list(self._sink.requests())
+
+    def _tables(self) -> None:
+        self.candidates = [t for t in self._source.tables() if self._options.selection.matches(t.id)]
