@@ -8,7 +8,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class LogicalType:
-    """A family and its parameters: `decimal` with precision and scale, `text` with a length, `array` of an element."""
+    """A family and its parameters: `decimal` has precision and scale, `text` a length, `array` an element."""
 
     family: str
     precision: int | None = None
