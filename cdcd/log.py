@@ -25,7 +25,7 @@ def get_logger(name: str) -> Logger:
 
 
 def configure(json: bool = False, level: str = "info", pipeline: str | None = None) -> None:
-    """Once per process. `pipeline` then stands in each line: a process runs one, with threads of many kinds."""
+    """Once per process. `pipeline` then stands in each line: a process runs one, in many threads."""
 
     def name_pipeline(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
         event.setdefault("pipeline", pipeline)

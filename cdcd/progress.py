@@ -1,4 +1,4 @@
-"""What one pipeline is doing, in numbers and in one sentence: the engine writes, people, metrics and health read.
+"""What one pipeline is doing, in numbers and one sentence: the engine writes; people and metrics read.
 
 No locks: each attribute has one writer, and readers bear with a number that is one step old.
 """
@@ -24,7 +24,7 @@ class Progress:
     """Counters since this process started, but for `chunks_in`, `chunks_total`, which are the pipeline's own.
 
     `load_*` speak of the chunks that this process brought in; `reading` holds the counts of those in flight
-    (Blocks.counts, kept by the loaders themselves), by chunk id. `load_total_bytes` is an estimate of them all.
+    (Blocks.counts, kept by the loaders themselves), by chunk id. `load_total_bytes` is an estimate of all.
     `lag_seconds` is the age of the newest change applied while the stream is behind, else 0.
     `last_error` is emptied when the pipeline flows again; `retries` only grows.
     `threads` holds those that must be alive; the engine takes them out before it lets them end.

@@ -1,4 +1,4 @@
-"""Secrets: where they come from, read anew at each connect, and how they are kept out of all that is printed."""
+"""Secrets: where they come from, read anew at each connect, and how they are kept out of all that is said."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _SHORTEST_KNOWN = 8
 
 
 def hide(text: str) -> str:
-    """The text without any password: in URLs, in `password=…`, and wherever one that was resolved here appears."""
+    """The text without any password: in URLs, in `password=…`, and wherever one resolved here appears."""
     text = _IN_URL.sub(rf"\1:{HIDDEN}@", text)
     text = _IN_WORDS.sub(rf"\1\2{HIDDEN}", text)
     for secret in tuple(_known):
