@@ -13,12 +13,6 @@ python)
     set -- python3 python3-venv
     ;;
 postgres)
-    # Read by the package's own scripts; a file that somebody else wrote stays as it is.
-    conf=/etc/postgresql-common/createcluster.conf
-    if ! [ -e "$conf" ]; then
-        mkdir -p "$(dirname "$conf")"
-        printf 'create_main_cluster = false\nstart_conf = manual\n' >"$conf"
-    fi
     set -- postgresql-15 postgresql-contrib
     ;;
 *)
@@ -28,5 +22,18 @@ postgres)
 esac
 
 export DEBIAN_FRONTEND=noninteractive
+install() {
+    apt-get -q -y -o Dpkg::Options::=--force-confold -o DPkg::Lock::Timeout=300 \
+        install --no-install-recommends "$@" >&2
+}
+
 apt-get -q update >&2
-apt-get -q -y -o Dpkg::Options::=--force-confold -o DPkg::Lock::Timeout=300 install --no-install-recommends "$@" >&2
+if [ "$1" = postgresql-15 ]; then
+    # The server's package asks this configuration whether to make a cluster; only for this installation.
+    install postgresql-common
+    directory=/etc/postgresql-common/createcluster.d
+    mkdir -p "$directory"
+    trap 'rm -f "$directory/cdcd.conf"' EXIT
+    echo "create_main_cluster = false" >"$directory/cdcd.conf"
+fi
+install "$@"

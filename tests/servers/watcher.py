@@ -25,6 +25,23 @@ def postmasters(run: Path) -> list[int]:
     return found
 
 
+def children(pid: int) -> list[int]:
+    found = []
+    for task in Path(f"/proc/{pid}/task").glob("*/children"):
+        try:
+            found += [int(word) for word in task.read_text().split()]
+        except OSError:
+            pass
+    return found
+
+
+def signalled(pid: int, number: int) -> None:
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        pass
+
+
 def main() -> None:
     run = Path(sys.argv[1])
     sys.stdin.buffer.read()
@@ -33,12 +50,15 @@ def main() -> None:
         if not left:
             break
         for pid in left:
-            try:
-                # A stopped server takes no signal but these two.
-                os.kill(pid, signal.SIGCONT)
-                os.kill(pid, signal.SIGQUIT if attempt < 50 else signal.SIGKILL)
-            except ProcessLookupError:
-                pass
+            # A server that a test has paused ends only after it goes on, children first.
+            ending = [*children(pid), pid]
+            for process in ending:
+                signalled(process, signal.SIGCONT)
+            if attempt < 50:
+                signalled(pid, signal.SIGQUIT)
+            else:
+                for process in ending:
+                    signalled(process, signal.SIGKILL)
         time.sleep(0.1)
     shutil.rmtree(run, ignore_errors=True)
 
