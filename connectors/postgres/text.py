@@ -1,7 +1,8 @@
 """Readers of the text that PostgreSQL's output functions write; each raises ValueError on anything else.
 
 They hold for our session settings: DateStyle ISO,YMD, TimeZone UTC, IntervalStyle postgres, bytea_output hex,
-extra_float_digits 3, lc_monetary C. Ordinary values take the standard library's fast path, the rest a pattern.
+extra_float_digits 3, lc_monetary C. Ordinary values go through the standard library, others through a
+pattern.
 """
 
 from __future__ import annotations

@@ -203,8 +203,8 @@ _MONEY = ("read_money(v)", {"read_money": text.read_money})
 
 
 def canonical_expression(column: Column) -> tuple[str, dict[str, Any]]:
-    """A Python expression over `v` (a value's text, as bytes, never NULL) giving the canonical value, and the names
-    it uses; ValueError on what cannot be held. The columns of a table may share one namespace: a name means
+    """A Python expression over `v` (a value's text, as bytes, never NULL) giving the canonical value, and the
+    names it uses; ValueError on what cannot be held. A table's columns may share one namespace: a name means
     the same in all of them, and an array's reader is named by its column's number."""
     if column.type.element is not None:
         name = f"read_{column.ident}"

@@ -1,7 +1,8 @@
 """Families of dates, times and spans, with the values that `datetime` cannot hold.
 
-A value travels as `datetime.date`, `time` or `datetime` where that holds it, else as the class here. The classes hold fields, not counts: microseconds since 1970 overflow 64 bits before PostgreSQL's last
-year, and have no place for zero dates. Their text is ISO 8601, with ` BC` behind it before the year 1.
+A value travels as `datetime.date`, `time` or `datetime` where that holds it, else as the class here. The
+classes hold fields, not counts: microseconds since 1970 overflow 64 bits before PostgreSQL's last year, and
+have no place for zero dates. Their text is ISO 8601, with ` BC` behind it before the year 1.
 """
 
 from __future__ import annotations
