@@ -1,13 +1,13 @@
 """The two contracts, Source and Sink, and what passes between them. This prose is the design.
 
 Everything here is synchronous. Threads belong to the engine: the *reader* thread calls Source.read, the *writer* thread
-(the task's own) calls the Sink, *loader* threads call Snapshot.read and Sink.load, one *snapshot* thread at a time calls
-Source.snapshot. `interrupt`, `acknowledge` and `head` may be called from any thread. A method not otherwise marked is
-called by the writer while no reader runs.
+(the task's own) calls the Sink, *loader* threads call Snapshot.read and Sink.load, one *snapshot* thread at a time
+calls Source.snapshot. `interrupt`, `acknowledge` and `head` may be called from any thread. A method not otherwise
+marked is called by the writer while no reader runs.
 
 Reconnecting, back-off, batching, metrics and shutdown are written once, in the engine: a retry loop in a connector is a
-bug. Connectors raise the errors of cdcd.errors only (each maps its driver's errors in one table). After any error the engine
-closes both ends, claims again, and opens the source at what the sink says, never at what memory holds.
+bug. Connectors raise the errors of cdcd.errors only (each maps its driver's errors in one table). After any error
+the engine closes both ends, claims again, and opens the source at what the sink says, never at what memory holds.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ from cdcd.rows import RowForm
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One result of a check: `level` "error" or "warning", a stable `id`, what was seen, and the statement that mends it."""
+    """One result of a check: `level` "error" or "warning", a stable `id`, what was seen, and the statement that
+    mends it."""
 
     id: str
     level: str
@@ -64,9 +65,9 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Blocks:
-    """A chunk's rows as the source reads them: `form` is the one it chose, `data` yields pieces of a whole stream of rows in
-    that form's bulk encoding (PostgreSQL: COPY data, header and trailer included; pieces need not end at a row's end).
-    `counts` is kept up to date by the iterator: {"rows": n, "bytes": n}."""
+    """A chunk's rows as the source reads them: `form` is the one it chose, `data` yields pieces of a whole stream of
+    rows in that form's bulk encoding (PostgreSQL: COPY data, header and trailer included; pieces need not end at a
+    row's end). `counts` is kept up to date by the iterator: {"rows": n, "bytes": n}."""
 
     form: RowForm
     data: Iterator[bytes]
@@ -81,8 +82,8 @@ class Snapshot(Protocol):
     def position(self) -> Position: ...
 
     def read(self, table: Table, chunk: Chunk, forms: Sequence[RowForm]) -> Blocks:
-        """Loader threads, side by side. Each call uses a connection of its own, ended when `data` is exhausted or closed.
-        Raises SnapshotLost where the table was rewritten, truncated or altered after L (T-PG-6)."""
+        """Loader threads, side by side. Each call uses a connection of its own, ended when `data` is exhausted or
+        closed. Raises SnapshotLost where the table was rewritten, truncated or altered after L (T-PG-6)."""
         ...
 
     def interrupt(self) -> None:
@@ -107,28 +108,31 @@ class Source(Protocol):
         ...
 
     def intent(self) -> Mapping[str, Any]:
-        """What prepare() is about to create at the source (slot and publication names, a nonce), as JSON. Nothing is created."""
+        """What prepare() is about to create at the source (slot and publication names, a nonce), as JSON. Nothing is
+        created."""
         ...
 
     def prepare(self, tables: Sequence[Table], intent: Mapping[str, Any], load: bool) -> Snapshot:
         """Make what is missing at the source (publication first, then slot) and return the snapshot at the slot's place
-        (load False: the place only; its `read` must not be called). A slot of that name is there already: raises StateRefused unless
-        the intent was stored by an earlier run, then it is dropped and made anew, as nothing was started with it.
-        Blocks behind open writing transactions (T-PG-13): logs who blocks; ended by `interrupt`."""
+        (load False: the place only; its `read` must not be called). A slot of that name is there already: raises
+        StateRefused unless the intent was stored by an earlier run, then it is dropped and made anew, as nothing was
+        started with it. Blocks behind open writing transactions (T-PG-13): logs who blocks; ended by `interrupt`."""
         ...
 
     def publish(self, tables: Sequence[Table]) -> None:
-        """Any thread. Have the stream carry exactly these tables from now on (a publication given by hand is left alone)."""
+        """Any thread. Have the stream carry exactly these tables from now on (a publication given by hand is left
+        alone)."""
         ...
 
     def position(self, data: Mapping[str, Any] | str) -> Position:
-        """The Position that `Position.to_json` gave, or that a person wrote in the printable form (UsageError where it is none)."""
+        """The Position that `Position.to_json` gave, or that a person wrote in the printable form (UsageError where
+        it is none)."""
         ...
 
     def open(self, checkpoint: Checkpoint, identity: Identity, forms: Mapping[str, Sequence[RowForm]]) -> None:
-        """Start the stream at the checkpoint, for the tables (by id) in `forms`, each with the forms the sink offers, best
-        first; what is chosen is logged. Verifies first that the server is `identity` and that nothing from the checkpoint on is lost: raises
-        OtherServer, SlotLost, SlotInUse, StateRefused."""
+        """Start the stream at the checkpoint, for the tables (by id) in `forms`, each with the forms the sink
+        offers, best first; what is chosen is logged. Verifies first that the server is `identity` and that nothing
+        from the checkpoint on is lost: raises OtherServer, SlotLost, SlotInUse, StateRefused."""
         ...
 
     def carry(self, forms: Mapping[str, Sequence[RowForm]]) -> None:
@@ -136,12 +140,12 @@ class Source(Protocol):
         ...
 
     def read(self, group: Group, stop: Position | None, timeout: float) -> Reading:
-        """Reader thread. Append changes to `group` until its `bytes` reach the bound given to the connector, nothing more is at
-        hand for `timeout` seconds (a group that holds changes does not wait at all), or the next transaction is not covered by `stop`.
-        Always sets `group.position`: the place before which everything is read when it ends between two transactions (also when
-        nothing new came), None when it ends inside one.
-        A table that is not carried is skipped. A table that is carried but no longer has the shape we know: SchemaChanged.
-        Never waits longer than `timeout`; answers the server's keepalives by itself."""
+        """Reader thread. Append changes to `group` until its `bytes` reach the bound given to the connector, nothing
+        more is at hand for `timeout` seconds (a group that holds changes does not wait at all), or the next
+        transaction is not covered by `stop`. Always sets `group.position`: the place before which everything is read
+        when it ends between two transactions (also when nothing new came), None when it ends inside one.
+        A table that is not carried is skipped. A table that is carried but no longer has the shape we know:
+        SchemaChanged. Never waits longer than `timeout`; answers the server's keepalives by itself."""
         ...
 
     def rest(self, timeout: float) -> None:
@@ -149,7 +153,8 @@ class Source(Protocol):
         ...
 
     def acknowledge(self, position: Position) -> None:
-        """Any thread; only notes. Everything up to here is durable at the target; the reader tells the server in time."""
+        """Any thread; only notes. Everything up to here is durable at the target; the reader tells the server in
+        time."""
         ...
 
     def head(self) -> Position:
@@ -161,22 +166,25 @@ class Source(Protocol):
         ...
 
     def bounds(self, table: Table, target_bytes: int) -> list[tuple[tuple[str, ...], Bound]]:
-        """The inner bounds that cut `table` into chunks of about that size, ascending in the source's own order, each with the key
-        columns it speaks of; empty: one chunk (keyless, small, or of no usable order)."""
+        """The inner bounds that cut `table` into chunks of about that size, ascending in the source's own order,
+        each with the key columns it speaks of; empty: one chunk (keyless, small, or of no usable order)."""
         ...
 
     def objects(self, tables: Sequence[Table]) -> list[str]:
-        """Any thread. The statements that make the tables' secondary indexes, unique constraints and foreign keys (between these
-        tables), in the order to run them, as SQL of the source's product."""
+        """Any thread. The statements that make the tables' secondary indexes, unique constraints and foreign keys
+        (between these tables), in the order to run them, as SQL of the source's product."""
         ...
 
-    def locate(self, table: Table, columns: tuple[str, ...], bounds: Sequence[Bound], form: RowForm, keys: Sequence[bytes]) -> list[int]:
-        """Reader thread. For each key (bytes as in TableLog.keys) the number of bounds that are <= it, in the source's own order.
-        Asks the server where Python cannot reproduce that order (T-PG-11)."""
+    def locate(
+        self, table: Table, columns: tuple[str, ...], bounds: Sequence[Bound], form: RowForm, keys: Sequence[bytes]
+    ) -> list[int]:
+        """Reader thread. For each key (bytes as in TableLog.keys) the number of bounds that are <= it, in the
+        source's own order. Asks the server where Python cannot reproduce that order (T-PG-11)."""
         ...
 
     def status(self) -> Mapping[str, Any]:
-        """What is at the source for this pipeline now: slot, its positions, bytes of log held back. Own connection, any thread."""
+        """What is at the source for this pipeline now: slot, its positions, bytes of log held back. Own connection,
+        any thread."""
         ...
 
     def interrupt(self) -> None:
@@ -216,14 +224,15 @@ class Sink(Protocol):
         ...
 
     def claim(self, owner: str, take_over: bool) -> Claim:
-        """Become the only writer of this pipeline. First ends the sessions of older epochs, then raises the epoch, which waits for
-        a commit still in flight, so that the checkpoint returned is the truth (T-PO-1, T-PO-11). `take_over` False (any but the process's first): only from
-        ourselves; else Fenced. Makes or migrates the control tables; newer than ours: StateRefused. Requests are ended sessions' too."""
+        """Become the only writer of this pipeline. First ends the sessions of older epochs, then raises the epoch,
+        which waits for a commit still in flight, so that the checkpoint returned is the truth (T-PO-1, T-PO-11).
+        `take_over` False (any but the process's first): only from ourselves; else Fenced. Makes or migrates the
+        control tables; newer than ours: StateRefused. Requests are ended sessions' too."""
         ...
 
     def prepare(self, tables: Sequence[Table]) -> None:
-        """Create what is missing (schemas, tables, keys; not other indexes, not foreign keys) or empty it, by the `target_tables` policy.
-        Idempotent until `start`."""
+        """Create what is missing (schemas, tables, keys; not other indexes, not foreign keys) or empty it, by the
+        `target_tables` policy. Idempotent until `start`."""
         ...
 
     def intend(self, identity: Identity, intent: Mapping[str, Any]) -> None:
@@ -235,7 +244,8 @@ class Sink(Protocol):
         ...
 
     def join(self, tables: Sequence[Table], chunks: Sequence[Chunk]) -> None:
-        """More tables, all of whose chunks are unread; one durable transaction of its own (creates them as `prepare` does)."""
+        """More tables, all of whose chunks are unread; one durable transaction of its own (creates them as `prepare`
+        does)."""
         ...
 
     def forms(self, table: Table) -> Sequence[RowForm]:
@@ -243,9 +253,10 @@ class Sink(Protocol):
         ...
 
     def apply(self, group: Group, checkpoint: Checkpoint | None) -> Ticket | None:
-        """Make the group's changes and the checkpoint durable together, or nothing. First locks the checkpoint row (compared with the
-        one expected) and the epoch row FOR SHARE. None as checkpoint: a piece; the transaction stays open and there is no ticket. Strict
-        counts; Conflict or PoisonRow name table, key, position. Any error rolls everything back, open pieces too."""
+        """Make the group's changes and the checkpoint durable together, or nothing. First locks the checkpoint row
+        (compared with the one expected) and the epoch row FOR SHARE. None as checkpoint: a piece; the transaction
+        stays open and there is no ticket. Strict counts; Conflict or PoisonRow name table, key, position. Any error
+        rolls everything back, open pieces too."""
         ...
 
     def durable(self, ticket: Ticket) -> bool:
@@ -253,13 +264,14 @@ class Sink(Protocol):
         ...
 
     def load(self, table: Table, chunk: Chunk, blocks: Blocks, place: Checkpoint) -> int:
-        """Loader threads, side by side, each on a connection of its own. Write a chunk with its record (state in) in one transaction,
-        having checked that the stored checkpoint is `place` and the epoch ours. Returns rows written."""
+        """Loader threads, side by side, each on a connection of its own. Write a chunk with its record (state in) in
+        one transaction, having checked that the stored checkpoint is `place` and the epoch ours. Returns rows
+        written."""
         ...
 
     def finish(self, tables: Sequence[Table], statements: Sequence[str]) -> None:
-        """The target is consistent: run the `statements` of Source.objects whose index or constraint is missing here, and record that
-        it was done. Idempotent."""
+        """The target is consistent: run the `statements` of Source.objects whose index or constraint is missing
+        here, and record that it was done. Idempotent."""
         ...
 
     def requests(self) -> Sequence[Request]:
@@ -275,7 +287,8 @@ class Sink(Protocol):
         ...
 
     def beat(self) -> None:
-        """Side thread, every 5 s, on a connection of its own: raise the `seen` counter; also checks that our epoch still stands (Fenced)."""
+        """Side thread, every 5 s, on a connection of its own: raise the `seen` counter; also checks that our epoch
+        still stands (Fenced)."""
         ...
 
     def interrupt(self) -> None:

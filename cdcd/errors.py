@@ -6,7 +6,7 @@ trying again can help. A traceback is for bugs only.
     ├── CheckFailed          3  `check` found what would go wrong
     ├── Transient            1  trying again can help: deadlock, lock time-out, out of connections, disk full
     │   └── Unreachable      4  the server does not answer, or the connection ended
-    ├── SnapshotLost         -  a load's snapshot cannot be used (any more): the chunks are unread again, ask for another
+    ├── SnapshotLost         -  a load's snapshot cannot be used: its chunks are unread again, ask for another
     ├── Interrupted          -  we were told to stop; never reported
     ├── Differences          5  `validate` found some
     └── Stopped              6  a person must act first; a restart would only repeat it
@@ -24,7 +24,8 @@ from __future__ import annotations
 
 
 class CdcdError(Exception):
-    """what happened and why, in one sentence each; `hint` is what to do, `where` names pipeline, table, key, position."""
+    """what happened and why, in one sentence each; `hint` is what to do, `where` names pipeline, table, key,
+    position."""
 
     exit_code = 1
     retryable = False
@@ -77,7 +78,8 @@ class Unreachable(Transient):
 
 
 class SnapshotLost(CdcdError):
-    """The snapshot of a load is gone, or the table changed under it; its chunks are unread, another snapshot mends it."""
+    """The snapshot of a load is gone, or the table changed under it; its chunks are unread, another snapshot mends
+    it."""
 
     retryable = True
 

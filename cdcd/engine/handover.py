@@ -10,8 +10,8 @@ from cdcd.model.group import Group
 
 @dataclass(frozen=True, slots=True)
 class Parcel:
-    """A group on its way. `stopped`: the stream stands at the snapshot's place, which is the group's position; the reader
-    reads nothing more until told to go on."""
+    """A group on its way. `stopped`: the stream stands at the snapshot's place, which is the group's position; the
+    reader reads nothing more until told to go on."""
 
     group: Group
     stopped: bool = False

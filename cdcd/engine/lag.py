@@ -9,8 +9,8 @@ from cdcd.model.position import Position
 
 
 class Lag:
-    """Samples of the source's head, each with the time it was taken. The lag is the age of the oldest sample that is not
-    covered yet; before the first sample is covered it is at least that, and `known` is False."""
+    """Samples of the source's head, each with the time it was taken. The lag is the age of the oldest sample that is
+    not covered yet; before the first sample is covered it is at least that, and `known` is False."""
 
     def __init__(self) -> None:
         self._samples: deque[tuple[float, Position]] = deque()

@@ -20,8 +20,8 @@ TICK = 0.1
 
 
 class Load:
-    """The chunks of one snapshot, each written in one transaction of the sink with its record. The stream stands meanwhile, so
-    the stored checkpoint is the snapshot's place; the sink checks that it is."""
+    """The chunks of one snapshot, each written in one transaction of the sink with its record. The stream stands
+    meanwhile, so the stored checkpoint is the snapshot's place; the sink checks that it is."""
 
     def __init__(
         self, snapshot: Snapshot, sink: Sink, tables: Mapping[str, Table], forms: Mapping[str, Sequence[RowForm]],
@@ -35,8 +35,8 @@ class Load:
         self._place = Checkpoint(snapshot.position)
 
     def run(self, chunks: Sequence[Chunk], loaders: int, stopping: threading.Event) -> list[Chunk]:
-        """The chunks that are in now. Fewer than asked for when the snapshot was lost: the others are unread still. Any other
-        error is raised after all loaders have ended."""
+        """The chunks that are in now. Fewer than asked for when the snapshot was lost: the others are unread still.
+        Any other error is raised after all loaders have ended."""
         loaded: list[Chunk] = []
         failure: BaseException | None = None
         with ThreadPoolExecutor(max_workers=loaders, thread_name_prefix="loader") as pool:
@@ -61,7 +61,8 @@ class Load:
         if failure is not None and not isinstance(failure, SnapshotLost):
             raise failure
         if failure is not None:
-            log.warning("snapshot lost, its chunks will be read again", why=str(failure), chunks=len(chunks) - len(loaded))
+            left = len(chunks) - len(loaded)
+            log.warning("snapshot lost, its chunks will be read again", why=str(failure), chunks=left)
         return loaded
 
     def _one(self, chunk: Chunk) -> Chunk:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Literal
 
@@ -13,14 +13,14 @@ from cdcd.model.selection import Selection
 class Options:
     """One pipeline's wishes; times in seconds, sizes in bytes.
 
-    `until`: "caught-up", a position's printable form, or None: for ever. `chunks_per_snapshot` 0: all of a first load under one snapshot.
-    `lag_bound`: a snapshot is asked for only when the stream is less than this behind (T-PG-23). `idle_seconds` and
-    `idle_bytes`: how far an idle position may run ahead of the stored one. `patience`: how long a finite run goes on trying to
-    reach a server; a daemon never gives up.
+    `until`: "caught-up", a position's printable form, or None: for ever. `chunks_per_snapshot` 0: all of a first
+    load under one snapshot. `lag_bound`: a snapshot is asked for only when the stream is less than this behind
+    (T-PG-23). `idle_seconds` and `idle_bytes`: how far an idle position may run ahead of the stored one. `patience`:
+    how long a finite run goes on trying to reach a server; a daemon never gives up.
     """
 
     name: str
-    selection: Selection = Selection()
+    selection: Selection = field(default_factory=Selection)
     load: Literal["full", "only", "skip"] = "full"
     from_now: bool = False
     until: str | None = None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from cdcd.contracts import Source
 from cdcd.model.chunk import Chunk, State
 from cdcd.model.table import Table
@@ -16,5 +18,5 @@ def plan(source: Source, table: Table, chunk_bytes: int, state: State = State.UN
     edges = [None, *(bound for _, bound in bounds), None]
     return [
         Chunk(table.id, number, low, high, columns, state)
-        for number, (low, high) in enumerate(zip(edges, edges[1:], strict=False))
+        for number, (low, high) in enumerate(pairwise(edges))
     ]

@@ -1,9 +1,9 @@
 """The reader's thread: reads the source into groups and hands them to the writer.
 
 It alone knows how far the stream has been read, so what must happen at a place in the stream is an *order*, carried out
-here between two transactions. An idle writer never waits: a group is handed over when the writer is hungry, or at its bound.
-While the writer is busy the reader goes on filling the group; when the group is full it rests, and the source's keepalives
-are still answered (T-DE-3).
+here between two transactions. An idle writer never waits: a group is handed over when the writer is hungry, or at
+its bound. While the writer is busy the reader goes on filling the group; when the group is full it rests, and the
+source's keepalives are still answered (T-DE-3).
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from cdcd.contracts import Reading, Source
 from cdcd.engine.handover import Handover, Parcel
 from cdcd.engine.judge import Judge
 from cdcd.engine.options import Options
-from cdcd.errors import Interrupted
 from cdcd.model.chunk import Chunk
 from cdcd.model.group import Group
 from cdcd.model.position import Position
@@ -59,21 +58,21 @@ class Reader:
         self._stop: Position | None = None
         self._inside = False  # whether a transaction is half read
         self._standing = False
-        self._thread = threading.Thread(target=self._run, name="reader", daemon=True)
+        self.thread = threading.Thread(target=self._run, name="reader", daemon=True)
 
     def start(self) -> None:
-        self._thread.start()
+        self.thread.start()
 
     def close(self) -> None:
         """End the thread; the source must have been interrupted where it may be blocked."""
         self._closing.set()
-        self._thread.join(10)
+        self.thread.join(10)
 
     # --- orders: carried out between two transactions, while the caller goes on ----------------------------------
 
     def offer(self, place: Position) -> Order:
-        """A snapshot at `place` exists: stop there, unless the stream has passed it (`accepted` False: it is of no use). Judged in
-        the reader's own thread, else the place is passed between comparing and stopping (T-PG-15)."""
+        """A snapshot at `place` exists: stop there, unless the stream has passed it (`accepted` False: it is of no
+        use). Judged in the reader's own thread, else the place is passed between comparing and stopping (T-PG-15)."""
 
         def compare() -> bool:
             self._standing = False

@@ -1,7 +1,8 @@
 """Getting a snapshot that the stream has not passed, one step at a time, while the stream goes on.
 
-Asked for when the stream is close behind (T-PG-23). When it is there the reader compares its place (T-PG-15): not yet passed,
-the reader stops there; passed: thrown away and asked for again, the third time with the reader standing still.
+Asked for when the stream is close behind (T-PG-23). When it is there the reader compares its place (T-PG-15): not
+yet passed, the reader stops there; passed: thrown away and asked for again, the third time with the reader standing
+still.
 """
 
 from __future__ import annotations

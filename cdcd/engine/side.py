@@ -19,8 +19,8 @@ TICK = 0.2
 
 
 class Side:
-    """Runs between `start` and `close`. `requests` and `candidates` are the newest lists seen: the writer acts on them. `failure`
-    is what ended the thread; the writer raises it."""
+    """Runs between `start` and `close`. `requests` and `candidates` are the newest lists seen: the writer acts on
+    them. `failure` is what ended the thread; the writer raises it."""
 
     def __init__(self, source: Source, sink: Sink, options: Options, progress: Progress, lag: Lag) -> None:
         self.requests: list[Request] = []
@@ -49,7 +49,9 @@ class Side:
         self._fulfilled.append(request)
 
     def _run(self) -> None:
-        jobs: list[tuple[float, Callable[[], None]]] = [(BEAT, self._sink.beat), (HEAD, self._head), (WISHES, self._wishes)]
+        jobs: list[tuple[float, Callable[[], None]]] = [
+            (BEAT, self._sink.beat), (HEAD, self._head), (WISHES, self._wishes)
+        ]
         if self._options.table_poll:
             jobs.append((self._options.table_poll, self._tables))
         due = [time.monotonic()] * len(jobs)

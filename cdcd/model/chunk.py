@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from enum import Enum
+from enum import StrEnum
 from typing import Any
 
 
-class State(str, Enum):
+class State(StrEnum):
     """*in flight* (given to a snapshot) is held in memory only: a crash makes such a chunk unread."""
 
     UNREAD = "unread"

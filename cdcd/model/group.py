@@ -75,7 +75,8 @@ class Truncate:
 class Transaction:
     """Where a source transaction begins in a group; made only for sinks that list transactions.
 
-    `at`: how many changes (rows and truncates) of the group come before it. `time`: commit time, microseconds since 1970, UTC.
+    `at`: how many changes (rows and truncates) of the group come before it. `time`: commit time, microseconds since
+    1970, UTC.
     """
 
     __slots__ = ("at", "id", "position", "time")
@@ -92,8 +93,8 @@ class Group:
 
     `steps` in order: `Rows`, or a `Truncate` (a barrier). `position` is the end of the last transaction when the group
     ends at a transaction's end (or an idle place), None when it ends inside one: such a piece is applied without a
-    checkpoint and the target's transaction stays open. `bytes` is the wire size of what it holds, `changes` their number,
-    `commit_time` the last commit's time at the source (microseconds since 1970; 0: none in here).
+    checkpoint and the target's transaction stays open. `bytes` is the wire size of what it holds, `changes` their
+    number, `commit_time` the last commit's time at the source (microseconds since 1970; 0: none in here).
     `unread` are chunks that this group sends back to unread: the sink empties them after the group's changes.
     `dropped` counts changes not carried because their chunk was not in.
     """

@@ -23,7 +23,8 @@ def _compile(pattern: str) -> re.Pattern[str]:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """No pattern: every table. Only exclusions: every table but these. A table is selected by any inclusion and no exclusion."""
+    """No pattern: every table. Only exclusions: every table but these. A table is selected by any inclusion and no
+    exclusion."""
 
     patterns: tuple[str, ...] = ()
 

@@ -1,0 +1,303 @@
+"""One attempt at a pipeline: from claim to the first error. What memory holds is forgotten with it.
+
+The writer's thread runs here. It applies what the reader hands over, and between two groups takes one step of
+everything else: tickets, snapshots, joins, wishes. Nothing here waits longer than a tick but calls to the two ends.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+
+from cdcd.contracts import Claim, Request, Sink, Snapshot, Source, Ticket
+from cdcd.engine.begin import begin
+from cdcd.engine.handover import Parcel
+from cdcd.engine.join import Join
+from cdcd.engine.judge import Judge
+from cdcd.engine.lag import Lag
+from cdcd.engine.ledger import Ledger
+from cdcd.engine.load import Load
+from cdcd.engine.options import Options, Outcome
+from cdcd.engine.reader import Reader
+from cdcd.engine.seek import Seek
+from cdcd.engine.side import Side
+from cdcd.errors import StateRefused
+from cdcd.log import get_logger
+from cdcd.model.chunk import State
+from cdcd.model.position import Checkpoint, Identity, Position
+from cdcd.progress import Progress
+
+log = get_logger("engine.attempt")
+TICK = 0.1
+
+
+class Attempt:
+    """`run` returns when the run's end is reached or `stopping` is set, and raises on any error. `flowing` is true
+    once a change or a chunk became durable, so that the next attempt begins its back-off anew."""
+
+    def __init__(
+        self, options: Options, source: Source, sink: Sink, progress: Progress, stopping: threading.Event
+    ) -> None:
+        self.flowing = False
+        self.claimed = False
+        self._options = options
+        self._source = source
+        self._sink = sink
+        self._progress = progress
+        self._stopping = stopping
+        self._lag = Lag()
+        self._side = Side(source, sink, options, progress, self._lag)
+        self._ledger = Ledger({}, ())
+        self._finished = False
+        self._tickets: deque[tuple[Ticket, Position]] = deque()
+        self._until: Position | None = None
+        self._durable: Position | None = None
+        self._granted: dict[int, Request] = {}
+
+    def run(self, owner: str, take_over: bool) -> Outcome:
+        """`take_over`: this process's first claim may end another's."""
+        self._progress.phase = "claiming"
+        claim = self._sink.claim(owner, take_over)
+        self.claimed = True
+        self._side.start()
+        try:
+            return self._run(claim)
+        finally:
+            self._side.close()
+
+    def _run(self, claim: Claim) -> Outcome:
+        snapshot, checkpoint = self._start(claim)
+        identity = claim.identity or self._source.identity()
+        if snapshot is not None:
+            self._load(snapshot, checkpoint.position)
+        self._finish_if_consistent()
+        if self._options.load == "only" and self._consistent:
+            return self._leave()
+        return self._stream(checkpoint, identity)
+
+    # --- where it stands ----------------------------------------------------------------------------------------
+
+    def _start(self, claim: Claim) -> tuple[Snapshot | None, Checkpoint]:
+        self._finished = claim.finished
+        if claim.checkpoint is None:
+            self._progress.phase = "checking"
+            snapshot, tables, chunks = begin(self._source, self._sink, claim, self._options)
+            self._ledger = Ledger({table.id: table for table in tables}, chunks)
+            checkpoint = Checkpoint(snapshot.position)
+        else:
+            snapshot = None
+            self._ledger = Ledger(claim.tables, claim.chunks)
+            self._refuse_narrowing()
+            checkpoint = Checkpoint(self._source.position(claim.checkpoint["position"]))
+            log.info("going on", position=str(checkpoint.position), unread=len(self._ledger.unread))
+        self._progress.tables = len(self._ledger.tables)
+        self._note_chunks()
+        self._settled(checkpoint.position)
+        if self._options.load == "skip":
+            snapshot_unused, snapshot = snapshot, None
+            if snapshot_unused is not None:
+                snapshot_unused.close()
+        return snapshot, checkpoint
+
+    def _refuse_narrowing(self) -> None:
+        lost = [table for table in self._ledger.tables if not self._options.selection.matches(table)]
+        if lost:
+            raise StateRefused(
+                f"{', '.join(lost)}: carried by this pipeline before, and not selected any more",
+                why="a table that is left out misses changes, and could only come back by being loaded again",
+                hint="select it again, or `cdcd drop` this pipeline and start a new one",
+                pipeline=self._options.name,
+            )
+
+    @property
+    def _consistent(self) -> bool:
+        return not self._ledger.unread and self._finished
+
+    def _note_chunks(self) -> None:
+        chunks = self._ledger.chunks()
+        self._progress.chunks_total = len(chunks)
+        self._progress.chunks_in = sum(chunk.state is State.IN for chunk in chunks)
+        unread = {chunk.table for chunk in self._ledger.unread}
+        left = sum(table.bytes for table in self._ledger.tables.values() if table.id in unread)
+        self._progress.load_total_bytes = self._progress.load_bytes + left
+        self._progress.consistent = self._consistent
+
+    def _finish_if_consistent(self) -> None:
+        """The last chunk is in: keys between tables and secondary indexes are built."""
+        if self._ledger.unread or self._finished:
+            return
+        tables = list(self._ledger.tables.values())
+        statements = self._source.objects(tables) if self._options.load != "skip" else []
+        self._sink.finish(tables, statements)
+        self._finished = True
+        self._progress.consistent = True
+        log.info("consistent", tables=len(tables), built=len(statements))
+
+    def _leave(self) -> Outcome:
+        """A finished copy leaves nothing behind: no slot, no control rows."""
+        self._source.drop()
+        self._sink.drop()
+        return Outcome.CONSISTENT
+
+    # --- load ---------------------------------------------------------------------------------------------------
+
+    def _load(self, snapshot: Snapshot, place: Position) -> None:
+        """The stream stands at `place`, which is stored. Read what is given to the snapshot, and write it."""
+        self._progress.phase = "loading"
+        given = self._ledger.unread
+        if self._options.chunks_per_snapshot:
+            given = given[: self._options.chunks_per_snapshot]
+        forms = {table: self._sink.forms(self._ledger.tables[table]) for table in {chunk.table for chunk in given}}
+        load = Load(snapshot, self._sink, self._ledger.tables, forms, self._progress)
+        try:
+            loaded = load.run(given, self._options.loaders, self._stopping)
+        finally:
+            snapshot.close()
+        self.flowing = self.flowing or bool(loaded)
+        self._ledger.put(loaded)
+        self._note_chunks()
+        log.info("chunks are in", chunks=len(loaded), rows=sum(chunk.rows for chunk in loaded), place=str(place))
+
+    # --- stream -------------------------------------------------------------------------------------------------
+
+    def _stream(self, checkpoint: Checkpoint, identity: Identity) -> Outcome:
+        ledger, source = self._ledger, self._source
+        if any(all(c.state is State.UNREAD for c in its) for its in ledger.by_table().values()):
+            # A crash may have come between a table's control rows and its publication (see join).
+            source.publish(list(ledger.tables.values()))
+        source.open(checkpoint, identity, {id: self._sink.forms(table) for id, table in ledger.tables.items()})
+        reader = Reader(source, Judge(source.locate, ledger.by_table()), checkpoint.position, self._options)
+        seek = Seek(source, reader)
+        join = Join(source, self._sink, reader, ledger, self._options)
+        self._set_until(reader)
+        if ledger.unread:
+            reader.until = source.head()  # how far behind we are is known once this is reached
+        reader.start()
+        self._progress.threads["reader"] = reader.thread
+        self._progress.phase = "catching up"
+        outcome = None
+        try:
+            while outcome is None:
+                outcome = self._turn(reader, seek, join)
+        finally:
+            self._progress.threads.pop("reader", None)
+            if outcome is None or seek.busy:
+                source.interrupt()
+            reader.close()
+            seek.close()
+        return self._leave() if outcome is Outcome.CONSISTENT else outcome
+
+    def _turn(self, reader: Reader, seek: Seek, join: Join) -> Outcome | None:
+        """One parcel, if there is one, and one step of everything else."""
+        if self._side.failure is not None:
+            raise self._side.failure
+        if self._stopping.is_set():
+            return Outcome.STOPPED
+        parcel = reader.handover.get(TICK)
+        if parcel is not None:
+            self._apply(parcel)
+            if parcel.stopped:
+                self._load_here(parcel, reader, seek)
+        self._settle(wait=parcel is None)
+        seek.step()
+        if join.step(self._side.candidates):
+            self._note_chunks()
+            self._finished = False
+        self._grant_wishes(reader)
+        if self._ledger.unread and not seek.busy and not join.busy and self._close_behind:
+            seek.ask()
+        return self._end()
+
+    def _apply(self, parcel: Parcel) -> None:
+        group = parcel.group
+        checkpoint = Checkpoint(group.position) if group.position is not None else None
+        ticket = self._sink.apply(group, checkpoint)
+        if group.position is not None:
+            self._tickets.append((ticket, group.position))
+            self._progress.position = str(group.position)
+        if group.unread:
+            self._ledger.put([chunk.with_state(State.UNREAD) for chunk in group.unread])
+            self._finished = False
+            self._note_chunks()
+            emptied = {chunk.table for chunk in group.unread}
+            for request in self._granted.values():
+                if request.argument in emptied:
+                    self._side.fulfilled(request)
+        progress = self._progress
+        progress.changes += group.changes - group.dropped
+        progress.dropped += group.dropped
+        progress.groups += 1
+        progress.transactions += group.txs
+        if progress.phase == "catching up" and not self._lag.bytes and self._lag.known:
+            progress.phase = "streaming"
+
+    def _load_here(self, parcel: Parcel, reader: Reader, seek: Seek) -> None:
+        assert parcel.group.position is not None
+        phase = self._progress.phase
+        self._load(seek.take(), parcel.group.position)
+        self._finish_if_consistent()
+        self._set_until(reader)
+        self._progress.phase = phase
+        reader.go_on(self._ledger.by_table())
+
+    def _settle(self, wait: bool) -> None:
+        """Acknowledge what has become durable. The newest ticket is asked for while nothing is to be done."""
+        while self._tickets:
+            newest = len(self._tickets) - 1 if wait else 0
+            if not self._sink.durable(self._tickets[newest][0]):
+                if newest == 0 or not self._sink.durable(self._tickets[0][0]):
+                    return
+                newest = 0
+            position = self._tickets[newest][1]
+            for _ in range(newest + 1):
+                self._tickets.popleft()
+            self._source.acknowledge(position)
+            self._settled(position)
+            self.flowing = True
+            self._progress.last_error = ""
+
+    def _settled(self, position: Position) -> None:
+        self._durable = position
+        self._lag.at(position)
+        self._progress.durable_position = str(position)
+        self._progress.lag_bytes, self._progress.lag_seconds = self._lag.bytes, self._lag.seconds
+
+    @property
+    def _close_behind(self) -> bool:
+        if self._durable is not None:
+            self._settled(self._durable)
+        return self._lag.known and self._lag.seconds < self._options.lag_bound
+
+    def _set_until(self, reader: Reader) -> None:
+        """Read once, when the load has ended."""
+        if self._options.until is None or self._until is not None or self._ledger.unread:
+            return
+        caught_up = self._options.until == "caught-up"
+        self._until = reader.until = (
+            self._source.head() if caught_up else self._source.position(self._options.until)
+        )
+
+    def _end(self) -> Outcome | None:
+        if self._ledger.unread or not self._finished:
+            self._finish_if_consistent()
+            return None
+        if self._options.load == "only":
+            return Outcome.CONSISTENT
+        if self._until is not None and self._durable is not None and self._durable.covers(self._until):
+            return Outcome.CAUGHT_UP
+        return None
+
+    def _grant_wishes(self, reader: Reader) -> None:
+        """`reload TABLE`, left in the control rows."""
+        for request in self._side.requests:
+            if request.id in self._granted:
+                continue
+            self._granted[request.id] = request
+            chunks = self._ledger.chunks(request.argument)
+            if not chunks:
+                log.error("reload asked for a table that is not carried", table=request.argument)
+            if all(chunk.state is State.UNREAD for chunk in chunks):
+                self._side.fulfilled(request)
+                continue
+            log.info("reloading", table=request.argument, chunks=len(chunks))
+            reader.unread(request.argument, chunks)

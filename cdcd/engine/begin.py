@@ -1,0 +1,82 @@
+"""A pipeline's first start: checks, tables at the target, intent, publication and slot, first checkpoint.
+
+In this order, so that a crash between any two steps is told from the control rows alone (T-PG-14): the intent is
+durable before the slot exists, and the checkpoint, with tables and chunks, is what says that the pipeline has started.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from cdcd.contracts import Claim, Finding, Sink, Snapshot, Source
+from cdcd.engine.options import Options
+from cdcd.engine.plan import plan
+from cdcd.errors import CheckFailed, UsageError
+from cdcd.log import get_logger
+from cdcd.model.chunk import Chunk, State
+from cdcd.model.position import Checkpoint
+from cdcd.model.table import Table
+
+log = get_logger("engine.begin")
+
+
+def begin(source: Source, sink: Sink, claim: Claim, options: Options) -> tuple[Snapshot, list[Table], list[Chunk]]:
+    """Start what was never started. Returns the snapshot at the first checkpoint, and what was stored with it."""
+    load = options.load != "skip"
+    if not load and not options.from_now:
+        raise UsageError(
+            f"pipeline {options.name} has no checkpoint to go on from",
+            why="with --load skip nothing is copied, and where to begin the stream is not said",
+            hint="add --from-now to begin at the source's present place (the tables must be equal now), "
+            "or leave out --load skip",
+        )
+    tables = selected(source, options)
+    require(source.check(tables) + sink.check(tables))
+    sink.prepare(tables)
+    intent = claim.intent
+    if intent:
+        intent = {**intent, "stored": True}
+    else:
+        intent = source.intent()
+        sink.intend(source.identity(), intent)
+    snapshot = source.prepare(tables, intent, load)
+    state = State.UNREAD if load else State.IN
+    chunks = [chunk for table in tables for chunk in plan(source, table, options.chunk_bytes, state)]
+    sink.start(Checkpoint(snapshot.position), tables, chunks)
+    log.info("pipeline started", position=str(snapshot.position), tables=len(tables), chunks=len(chunks))
+    return snapshot, tables, chunks
+
+
+def selected(source: Source, options: Options) -> list[Table]:
+    """The source's tables that the patterns choose; none is a mistake."""
+    there = source.tables()
+    tables = [table for table in there if options.selection.matches(table.id)]
+    if not tables:
+        raise UsageError(
+            "no table is selected",
+            why=f"the patterns {', '.join(options.selection.patterns) or '(all)'} match none of {len(there)} tables",
+            hint="name tables as schema.table, as in: " + ", ".join(table.id for table in there[:5]),
+        )
+    return tables
+
+
+def require(findings: Sequence[Finding]) -> None:
+    """Warnings are logged; one error or more is CheckFailed, which names all of them."""
+    errors = [finding for finding in findings if finding.level == "error"]
+    for finding in findings:
+        if finding.level != "error":
+            log.warning(finding.message, id=finding.id, evidence=finding.evidence, mend=finding.mend)
+    if errors:
+        raise CheckFailed(
+            f"{len(errors)} thing{'s' if len(errors) > 1 else ''} would go wrong:\n"
+            + "\n".join(_sentence(finding) for finding in errors)
+        )
+
+
+def _sentence(finding: Finding) -> str:
+    lines = [f"  [{finding.id}] {finding.message}"]
+    if finding.evidence:
+        lines.append(f"      seen: {finding.evidence}")
+    if finding.mend:
+        lines.append(f"      mend: {finding.mend}")
+    return "\n".join(lines)

@@ -1,0 +1,75 @@
+"""Tables that join a running pipeline, one step at a time, while the stream goes on.
+
+The order matters: control rows first (all chunks unread), then the reader carries the table, then the publication holds
+it, and only then may a snapshot be asked for, whose slot waits for the writers that were open (T-PG-3).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from cdcd.contracts import Sink, Source
+from cdcd.engine.begin import require
+from cdcd.engine.judge import by_table
+from cdcd.engine.ledger import Ledger
+from cdcd.engine.options import Options
+from cdcd.engine.plan import plan
+from cdcd.engine.reader import Order, Reader
+from cdcd.errors import CheckFailed
+from cdcd.log import get_logger
+from cdcd.model.chunk import Chunk
+from cdcd.model.table import Table
+
+log = get_logger("engine.join")
+
+
+class Join:
+    """At most one batch of tables joins at a time. `step` waits for the two servers only, never for the reader."""
+
+    def __init__(self, source: Source, sink: Sink, reader: Reader, ledger: Ledger, options: Options) -> None:
+        self._source = source
+        self._sink = sink
+        self._reader = reader
+        self._ledger = ledger
+        self._options = options
+        self._order: Order | None = None
+        self._tables: list[Table] = []
+        self._chunks: list[Chunk] = []
+        self._refused: set[tuple[str, int]] = set()
+
+    @property
+    def busy(self) -> bool:
+        return self._order is not None
+
+    def step(self, candidates: Sequence[Table]) -> bool:
+        """`candidates`: the selected tables the source has now. True when tables have just joined."""
+        if self._order is None:
+            known = self._ledger.tables
+            self._begin([t for t in candidates if t.id not in known and (t.id, t.oid) not in self._refused])
+            return False
+        if not self._order.done:
+            return False
+        self._order = None
+        self._ledger.add(self._tables, self._chunks)
+        self._source.publish(list(self._ledger.tables.values()))
+        log.info("tables joined", tables=[table.id for table in self._tables])
+        return True
+
+    def _begin(self, tables: list[Table]) -> None:
+        self._tables = [table for table in tables if self._fit(table)]
+        if not self._tables:
+            return
+        self._chunks = [chunk for t in self._tables for chunk in plan(self._source, t, self._options.chunk_bytes)]
+        self._sink.join(self._tables, self._chunks)
+        forms = {table.id: self._sink.forms(table) for table in self._tables}
+        self._order = self._reader.carry(forms, by_table(self._chunks))
+
+    def _fit(self, table: Table) -> bool:
+        """A table that cannot be carried does not stop those that are: it is named once, and left out."""
+        try:
+            require(self._source.check([table]) + self._sink.check([table]))
+        except CheckFailed as error:
+            self._refused.add((table.id, table.oid))
+            log.error("a new table is selected but cannot be carried", table=table.id, why=str(error))
+            return False
+        return True

@@ -1,0 +1,118 @@
+"""One pipeline for as long as its process lives: attempts, with back-off between them, until its end or a stop."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+import uuid
+from collections.abc import Callable
+
+from cdcd.contracts import Sink, Source
+from cdcd.engine.attempt import Attempt
+from cdcd.engine.options import Options, Outcome
+from cdcd.errors import CdcdError, Interrupted
+from cdcd.log import get_logger
+from cdcd.progress import Progress
+
+__all__ = ["Options", "Outcome", "Task"]
+
+log = get_logger("engine.task")
+
+FIRST_PAUSE = 0.5
+LONGEST_PAUSE = 30.0
+GRACE = 3.0
+
+
+class Task:
+    """`connect` builds both ends afresh for each attempt, so that a rotated password is read at each connect. `run`
+    belongs in a thread that is not the main one, where a signal's handler could not run during a blocking call."""
+
+    def __init__(
+        self, options: Options, connect: Callable[[], tuple[Source, Sink]], progress: Progress | None = None
+    ) -> None:
+        self.progress = progress or Progress(name=options.name)
+        self.owner = uuid.uuid4().hex
+        self._options = options
+        self._connect = connect
+        self._stopping = threading.Event()
+        self._ends: tuple[Source, Sink] | None = None
+        self._claimed = False
+
+    def run(self) -> Outcome:
+        """Until the run's end, or a stop. Raises the error that trying again cannot help, or has not helped for
+        `patience` seconds where the run is finite."""
+        tries, since = 0, time.monotonic()
+        while True:
+            attempt: Attempt | None = None
+            try:
+                source, sink = self._ends = self._connect()
+                attempt = Attempt(self._options, source, sink, self.progress, self._stopping)
+                if self._options.standby and not self._claimed:
+                    self._stand_by(sink)
+                outcome = attempt.run(self.owner, take_over=not self._claimed)
+                log.info("ended", outcome=outcome.value)
+                return outcome
+            except CdcdError as error:
+                if self._stopping.is_set():
+                    return Outcome.STOPPED
+                if attempt is not None and attempt.flowing:
+                    tries, since = 0, time.monotonic()
+                patient = not self._options.finite or time.monotonic() - since < self._options.patience
+                if not (error.retryable and patient and (self._ends is None or self._ends[1].facts.keeps_state)):
+                    raise
+                tries += 1
+                self._pause(error, tries)
+            finally:
+                # Only the process's first claim takes from another (T-PO-12).
+                self._claimed = self._claimed or (attempt is not None and attempt.claimed)
+                self._close()
+            if self._stopping.is_set():
+                return Outcome.STOPPED
+
+    def stop(self) -> None:
+        """Any thread, a signal's handler included: finish what is being applied, or roll it back after `GRACE`
+        seconds."""
+        if self._stopping.is_set():
+            return
+        self._stopping.set()
+        self.progress.phase = "stopping"
+        timer = threading.Timer(GRACE, self.abort)
+        timer.daemon = True
+        timer.start()
+
+    def abort(self) -> None:
+        """Any thread: interrupt whatever is blocked; what is open is rolled back."""
+        self._stopping.set()
+        ends = self._ends
+        if ends is not None:
+            for end in ends:
+                end.interrupt()
+
+    def _stand_by(self, sink: Sink) -> None:
+        """Wait until the owner's counter has not moved for so long by our own clock: no two clocks are compared."""
+        self.progress.phase = "standby"
+        seen, since = sink.seen(), time.monotonic()
+        log.info("standing by", seconds=self._options.standby_seconds)
+        while seen is not None and time.monotonic() - since < self._options.standby_seconds:
+            if self._stopping.wait(min(1.0, self._options.standby_seconds / 10)):
+                raise Interrupted("stopped while standing by")
+            if (now := sink.seen()) != seen:
+                seen, since = now, time.monotonic()
+
+    def _pause(self, error: CdcdError, tries: int) -> None:
+        pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** (tries - 1)) * random.uniform(0.5, 1.0)
+        self.progress.last_error = str(error)
+        self.progress.retries += 1
+        self.progress.phase = "waiting"
+        log.warning("trying again", error=error.name, what=str(error), pause=round(pause, 1), tries=tries)
+        self._stopping.wait(pause)
+
+    def _close(self) -> None:
+        ends, self._ends = self._ends, None
+        if ends is not None:
+            for end in ends:
+                try:
+                    end.close()
+                except CdcdError as error:
+                    log.debug("closing failed", error=str(error))
