@@ -1,0 +1,1 @@
+"""Kills, cut links, restarts and pauses on real servers."""
