@@ -12,7 +12,7 @@ from tests import failures
 from tests.servers import run
 from tests.waiting import wait_until
 
-pytest_plugins = ["tests.fix_servers", "tests.fix_proxy"]
+pytest_plugins = ["tests.fix_servers", "tests.fix_proxy", "tests.fix_daemon"]
 
 
 def pytest_report_header() -> list[str]:

@@ -1,0 +1,5 @@
+"""`python -m cdcd` is `cdcd`."""
+
+from cdcd.cli import main
+
+main()
