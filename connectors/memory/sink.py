@@ -1,0 +1,286 @@
+"""The Sink contract over a memory server: rows, checkpoint and state move in one transaction."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Literal
+
+from cdcd.contracts import Blocks, Claim, Finding, Request
+from cdcd.errors import StateRefused, Unreachable
+from cdcd.facts import SinkFacts
+from cdcd.model.chunk import Chunk, State
+from cdcd.model.group import Group
+from cdcd.model.position import Checkpoint, Identity
+from cdcd.model.table import Table
+from cdcd.rows import RowForm
+from connectors.memory import apply as changes
+from connectors.memory import control, form
+from connectors.memory.connections import Connections
+from connectors.memory.control import Control
+from connectors.memory.errors import ours
+from connectors.memory.server import MemoryServer
+from connectors.memory.session import Session
+
+Ticket = tuple[Session, int]
+
+
+class MemorySink:
+    """Applies row by row in source order: the plainest way that is right. `lazy`: commits are not waited for to
+    be flushed; a crash takes rows and checkpoint back together. `policy`: what is done with tables that are
+    there and hold rows."""
+
+    facts = SinkFacts(folds=False)
+
+    def __init__(
+        self,
+        server: MemoryServer,
+        name: str,
+        lazy: bool = True,
+        policy: Literal["refuse", "empty"] = "refuse",
+    ) -> None:
+        self._server = server
+        self._pipeline = name
+        self._lazy = lazy
+        self._policy = policy
+        self._control = Control(name)
+        self._reset()
+
+    def _reset(self) -> None:
+        """What is known from a claim ends with its sessions."""
+        self._connections = Connections(self._server, f"cdcd/{self._pipeline}/-")
+        self._epoch = 0
+        self._writer: Session | None = None
+        self._side: Session | None = None
+        self._expected: str | None = None
+        self._open = False
+        self._failed = False
+        self._tables: dict[str, Table] = {}
+
+    # --- who writes ------------------------------------------------------------------------------------------------
+
+    def claim(self, owner: str, take_over: bool) -> Claim:
+        self.close()
+        self._connections = Connections(self._server, f"cdcd/{self._pipeline}/{owner}")
+        session = self._connections.open("claim")
+        with ours():
+            control.make(session)
+            session.commit()
+            self._end_older(session, owner, take_over)
+            epoch = self._control.raise_epoch(session, owner, take_over)
+            row = self._control.stored(session)
+            tables, chunks = self._control.tables(session), self._control.chunks(session)
+            # Synchronous whatever apply does: a claim taken back by a crash would leave two owners of one epoch.
+            session.commit()
+            session.close()
+        self._connections = Connections(self._server, f"cdcd/{self._pipeline}/{epoch}")
+        self._epoch, self._expected, self._tables = epoch, row[1], tables
+        return Claim(
+            epoch=epoch,
+            checkpoint=control.mapping(row[1]) if row[1] else None,
+            identity=control.identity(row[2]),
+            intent=control.mapping(row[3]),
+            tables=tables,
+            chunks=chunks,
+            finished=row[4] is not None,
+        )
+
+    def _end_older(self, session: Session, owner: str, take_over: bool) -> None:
+        """First end the sessions of older epochs, and claims that are under way: they may hold what this one
+        has to wait for (T-PO-11). Not those of a new owner, by whom we are fenced (T-PO-12)."""
+        epoch, holder = self._control.epoch(session)
+        if holder not in (None, owner) and not take_over:
+            raise control.fenced(self._pipeline)
+        with session.call("terminate"):
+            for other in list(self._server.sessions):
+                pipeline, _, rest = other.name.removeprefix("cdcd/").partition("/")
+                who, _, purpose = rest.partition("/")
+                older = who.isdigit() and int(who) <= epoch
+                claiming = purpose == "claim" and (take_over or who == owner)
+                if pipeline == self._pipeline and other is not session and (older or claiming):
+                    self._server.end(other)
+
+    @contextmanager
+    def _all_or_nothing(self) -> Iterator[Session]:
+        """The writer's transaction; any error rolls it back, with the pieces before."""
+        if self._failed or not self._epoch:
+            raise StateRefused("nothing is written before a claim, nor after an error", pipeline=self._pipeline)
+        if self._writer is None:
+            self._writer = self._connections.open("writer")
+        try:
+            with ours():
+                if not self._open:
+                    self._control.hold_checkpoint(self._writer, self._expected)
+                    self._control.hold_epoch(self._writer, self._epoch)
+                    self._open = True
+                yield self._writer
+        except BaseException:
+            self._roll_back()
+            raise
+
+    def _roll_back(self) -> None:
+        self._failed = True
+        writer, self._writer, self._open = self._writer, None, False
+        if writer is not None:
+            writer.close()
+
+    def _commit(self, session: Session, sync: bool) -> int:
+        self._open = False
+        return session.commit(sync=sync)
+
+    # --- before the stream -----------------------------------------------------------------------------------------
+
+    def check(self, tables: Sequence[Table]) -> list[Finding]:
+        with self._connections.asking("check") as session:
+            filled = [table.id for table in tables if session.exists(table.id) and session.select(table.id)]
+        if self._policy == "empty":
+            return []
+        return [Finding("target-not-empty", "error", f"{table} holds rows") for table in filled]
+
+    def prepare(self, tables: Sequence[Table]) -> None:
+        with self._all_or_nothing() as session:
+            for table in tables:
+                self._prepare(session, table)
+            self._commit(session, sync=True)
+
+    def _prepare(self, session: Session, table: Table) -> None:
+        if not session.exists(table.id):
+            session.define(table)
+        elif session.select(table.id):
+            if self._policy == "refuse":
+                raise StateRefused("the target's table holds rows", hint="empty it", table=table.id)
+            session.truncate([table.id])
+
+    def intend(self, identity: Identity, intent: Mapping[str, Any]) -> None:
+        with self._all_or_nothing() as session:
+            text = json.dumps(identity.to_json())
+            self._control.store(session, identity=text, intent=json.dumps(dict(intent)))
+            self._commit(session, sync=True)
+
+    def start(self, checkpoint: Checkpoint, tables: Sequence[Table], chunks: Sequence[Chunk]) -> None:
+        with self._all_or_nothing() as session:
+            text = control.checkpoint_text(checkpoint)
+            self._control.add(session, tables, chunks)
+            self._control.store(session, checkpoint=text)
+            self._commit(session, sync=True)
+        self._expected = text
+        self._know(tables)
+
+    def join(self, tables: Sequence[Table], chunks: Sequence[Chunk]) -> None:
+        with self._all_or_nothing() as session:
+            for table in tables:
+                self._prepare(session, table)
+            self._control.add(session, tables, chunks)
+            self._control.store(session, finished=None)
+            self._commit(session, sync=True)
+        self._know(tables)
+
+    def _know(self, tables: Sequence[Table]) -> None:
+        self._tables |= {table.id: table for table in tables}
+
+    def forms(self, table: Table) -> Sequence[RowForm]:
+        return [form.form(table)]
+
+    # --- the stream ------------------------------------------------------------------------------------------------
+
+    def apply(self, group: Group, checkpoint: Checkpoint | None) -> Ticket | None:
+        with self._all_or_nothing() as session:
+            changes.apply(session, group)
+            for chunk in group.unread:
+                changes.empty(session, self._tables[chunk.table], chunk)
+                self._control.set_chunk(session, chunk.with_state(State.UNREAD), before=State.IN)
+            if checkpoint is None:
+                return None
+            text = control.checkpoint_text(checkpoint)
+            self._control.store(session, checkpoint=text)
+            ticket = (session, self._commit(session, sync=not self._lazy))
+        self._expected = text
+        return ticket
+
+    def durable(self, ticket: Ticket) -> bool:
+        session, end = ticket
+        if session is not self._writer:
+            raise Unreachable("the session that gave the ticket has ended", why="the server may have crashed since")
+        with ours(), session.call("durable"):
+            return self._server.log.flushed >= end
+
+    def finish(self, tables: Sequence[Table]) -> None:
+        with self._all_or_nothing() as session:
+            self._control.store(session, finished="yes")
+            self._commit(session, sync=True)
+
+    # --- loads -----------------------------------------------------------------------------------------------------
+
+    def load(self, table: Table, chunk: Chunk, blocks: Blocks, place: Checkpoint) -> int:
+        """Locks only what other loads can share, and its own record; so the others go on (T-PO-9)."""
+        session = self._connections.open("load")
+        try:
+            with ours(table=table.id):
+                self._control.hold_epoch(session, self._epoch)
+                self._control.set_chunk(session, chunk.with_state(State.IN), before=State.UNREAD)
+                if self._control.stored(session)[1] != control.checkpoint_text(place):
+                    raise StateRefused("the stored checkpoint is not the snapshot's place", table=table.id)
+                rows = self._copy_in(session, table, blocks)
+                loaded = chunk.with_state(State.IN, rows, blocks.counts["bytes"])
+                self._control.set_chunk(session, loaded, before=State.IN)
+                session.commit(sync=not self._lazy)
+                return rows
+        finally:
+            session.close()
+
+    def _copy_in(self, session: Session, table: Table, blocks: Blocks) -> int:
+        rows, rest = 0, b""
+        for piece in blocks.data:
+            *ended, rest = (rest + piece).split(form.TAIL)
+            for row in ended:
+                session.insert(table.id, form.values(form.split(row)))
+            rows += len(ended)
+        assert not rest, "the blocks end inside a row"
+        return rows
+
+    # --- beside the stream -----------------------------------------------------------------------------------------
+
+    def _beside(self) -> Session:
+        if self._side is None:
+            self._side = self._connections.open("side")
+        return self._side
+
+    def beat(self) -> None:
+        session = self._beside()
+        with ours(), session.call("beat"):
+            pass
+        with ours():
+            if self._control.epoch(session)[0] != self._epoch:
+                raise control.fenced(self._pipeline)
+            session.update("cdcd.seen", (self._pipeline,), lambda row: (row[0], str(int(row[1] or 0) + 1)))
+            session.commit()
+
+    def requests(self) -> Sequence[Request]:
+        session = self._beside()
+        with ours():
+            rows = session.select("cdcd.requests")
+        mine = [row for row in rows if row[1] == self._pipeline and row[4] is None]
+        found = [Request(int(row[0] or 0), row[2] or "", row[3] or "") for row in mine]
+        return sorted(found, key=lambda request: request.id)
+
+    def fulfilled(self, request: Request) -> None:
+        session = self._beside()
+        with ours():
+            session.update("cdcd.requests", (str(request.id),), lambda row: (*row[:4], "yes"))
+            session.commit()
+
+    # --- the end ---------------------------------------------------------------------------------------------------
+
+    def interrupt(self) -> None:
+        self._connections.interrupt()
+
+    def close(self) -> None:
+        self._connections.close()
+        self._reset()
+
+    def drop(self) -> None:
+        with self._connections.asking("drop") as session:
+            if session.exists("cdcd.epoch"):
+                self._control.forget(session)
+                session.commit()
