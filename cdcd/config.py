@@ -99,10 +99,10 @@ class PipelineSettings(_Settings):
     target_tables: TargetTables = "create"
     publication: str | None = None
     slot: str | None = None
-    chunks_per_snapshot: int | None = Field(None, ge=1)
-    chunk_bytes: int = Field(256_000_000, ge=1_000_000)
-    group_bytes: int = Field(16_000_000, ge=100_000)
-    loaders: int = Field(4, ge=1, le=64)
+    chunks_per_snapshot: int = Field(0, ge=0)
+    chunk_bytes: int = Field(64 << 20, ge=1 << 16)
+    group_bytes: int = Field(4 << 20, ge=1 << 16)
+    loaders: int = Field(2, ge=1, le=64)
     table_poll: float = Field(10.0, gt=0, strict=False)
 
     @model_validator(mode="after")
