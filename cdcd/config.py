@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -82,7 +83,17 @@ class Endpoint(_Settings):
     password_file: str | None = None
 
 
+def _size(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    match = re.fullmatch(r"(\d+) ?([kMG]?)B?", value)
+    if match is None:
+        raise ValueError("must be bytes, or a size like '64 MB' (kB, MB, GB)")
+    return int(match[1]) * {"": 1, "k": 10**3, "M": 10**6, "G": 10**9}[match[2]]
+
+
 Place = Annotated[Endpoint, BeforeValidator(_endpoint)]
+Size = Annotated[int, BeforeValidator(_size)]
 
 
 class PipelineSettings(_Settings):
@@ -100,8 +111,8 @@ class PipelineSettings(_Settings):
     publication: str | None = None
     slot: str | None = None
     chunks_per_snapshot: int = Field(0, ge=0)
-    chunk_bytes: int = Field(64 << 20, ge=1 << 16)
-    group_bytes: int = Field(4 << 20, ge=1 << 16)
+    chunk_bytes: Size = Field(64 << 20, ge=1 << 16)
+    group_bytes: Size = Field(4 << 20, ge=1 << 16)
     loaders: int = Field(2, ge=1, le=64)
     table_poll: float = Field(10.0, gt=0, strict=False)
 
@@ -164,8 +175,9 @@ class Config:
         return tuple(pipeline for pipeline in self.pipelines if not names or pipeline.name in names)
 
 
-def read_file(path: Path) -> Config:
-    """The file's settings; UsageError names every mistake in it."""
+def read_file(path: Path, overrides: Mapping[str, Any] | None = None, names: Sequence[str] = ()) -> Config:
+    """The file's settings; UsageError names every mistake in it. `overrides` stand over those of the pipelines of
+    these names (none given: of all)."""
     try:
         raw = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -174,6 +186,10 @@ def read_file(path: Path) -> Config:
         raise UsageError(f"{path} is not UTF-8", why=f"byte {error.start} begins no character") from None
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"{path} is not TOML", why=str(error)) from None
+    if overrides and isinstance(raw.get("pipeline"), list):
+        for one in raw["pipeline"]:
+            if isinstance(one, dict) and (not names or one.get("name") in names):
+                one.update(overrides)
     places = Places(str(path), raw)
     try:
         parsed = FileSettings.model_validate(_expanded(raw, places, ()))

@@ -1,19 +1,18 @@
 """URL scheme → connector. Only what a configuration names is imported; third parties come in by an entry point.
 
-A connector is a package with a module `connector` that holds what `Connector` lists. A third party's entry point, in
-the group `cdcd.connectors`, has the scheme as its name and such a module as its value.
+Its value is a module that holds what cdcd.connector lists. A third party's entry point, in the group
+`cdcd.connectors`, has the scheme as its name and such a module as its value.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from difflib import get_close_matches
 from importlib import import_module
 from importlib.metadata import entry_points
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
-from cdcd.contracts import Sink, Source
+from cdcd.connector import Connector
 from cdcd.errors import UsageError
 
 CONNECTORS: Mapping[str, str] = {
@@ -23,46 +22,6 @@ CONNECTORS: Mapping[str, str] = {
 }
 
 GROUP = "cdcd.connectors"
-
-Url = Callable[[], str]
-"""The URL with its secrets, as of the moment it is asked: a connector asks at each connect."""
-
-
-@dataclass(frozen=True, slots=True)
-class SourceOptions:
-    """What a source may be told beyond its URL. `temporary`: what is made at the source ends with the session."""
-
-    publication: str | None = None
-    slot: str | None = None
-    temporary: bool = False
-    group_bytes: int = 4 << 20
-
-
-@dataclass(frozen=True, slots=True)
-class SinkOptions:
-    """What a sink may be told beyond its URL."""
-
-    target_tables: str = "create"
-
-
-class Connector(Protocol):
-    """What a connector's module `connector` holds. One that only reads or only writes leaves the rest out."""
-
-    def source(self, url: Url, name: str, options: SourceOptions) -> Source:
-        """The source of pipeline `name`; connects to nothing yet."""
-        ...
-
-    def sink(self, url: Url, name: str, options: SinkOptions) -> Sink:
-        """The sink of pipeline `name`; connects to nothing yet."""
-        ...
-
-    def status(self, url: Url, name: str) -> Mapping[str, Any] | None:
-        """What the control tables say of a pipeline (cli/status.py lists the keys), None: nothing. Claims nothing."""
-        ...
-
-    def request(self, url: Url, name: str, command: str, argument: str) -> int:
-        """Leave a wish for the pipeline's daemon in the control tables; its number. Claims nothing."""
-        ...
 
 
 def connector(scheme: str, key: str, needs: str) -> Connector:

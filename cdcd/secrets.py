@@ -15,7 +15,7 @@ from cdcd.errors import Unreachable, UsageError
 HIDDEN = "***"
 
 _NAME = re.compile(r"\$\{([^}]*)\}")
-_IN_URL = re.compile(r"(\w[\w+.-]*://[^\s:/@]*):[^\s]*@")
+_IN_URL = re.compile(r"(\w[\w+.-]*://[^\s:/@]*):(?!\$\{\w+\}@)[^\s]*@")
 _IN_WORDS = re.compile(r"""(?i)\b((?:ssl)?password|pwd)(\s*=\s*|%3d)('[^']*'|"[^"]*"|[^\s&,;'"]+)""")
 
 _known: set[str] = set()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from cdcd.config import Pipeline
+from cdcd.connector import SinkOptions, SourceOptions
 from cdcd.contracts import Sink, Source
 from cdcd.engine.options import Options
 from cdcd.engine.task import Task
 from cdcd.model.selection import Selection
 from cdcd.progress import Progress
-from cdcd.registry import SinkOptions, SourceOptions, connector
+from cdcd.registry import connector
 
 
 def source(pipeline: Pipeline, temporary: bool = False) -> Source:

@@ -1,0 +1,49 @@
+"""What a connector's module `connector` holds, and what its two ends may be told beyond their URL."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from cdcd.contracts import Sink, Source
+
+Url = Callable[[], str]
+"""The URL with its secrets, as of the moment it is asked: a connector asks at each connect."""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceOptions:
+    """What a source may be told beyond its URL. `temporary`: what is made at the source ends with the session."""
+
+    publication: str | None = None
+    slot: str | None = None
+    temporary: bool = False
+    group_bytes: int = 4 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class SinkOptions:
+    """What a sink may be told beyond its URL."""
+
+    target_tables: str = "create"
+
+
+class Connector(Protocol):
+    """What a connector's module `connector` holds. One that only reads or only writes leaves the rest out."""
+
+    def source(self, url: Url, name: str, options: SourceOptions) -> Source:
+        """The source of pipeline `name`; connects to nothing yet."""
+        ...
+
+    def sink(self, url: Url, name: str, options: SinkOptions) -> Sink:
+        """The sink of pipeline `name`; connects to nothing yet."""
+        ...
+
+    def status(self, url: Url, name: str) -> Mapping[str, Any] | None:
+        """What the control tables say of a pipeline (cli/status.py lists the keys), None: nothing. Claims nothing."""
+        ...
+
+    def request(self, url: Url, name: str, command: str, argument: str) -> int:
+        """Leave a wish for the pipeline's daemon in the control tables; its number. Claims nothing."""
+        ...
