@@ -134,7 +134,7 @@ def replay(heaps: dict[str, Heap], record: Record, only: str | None = None) -> N
                     heaps[name] = Heap(heap.table, heap.node + 1, heap.unique, heap.check)
         case Defined(table, unique, check, rows) if only in (None, table.id):
             before = heaps.get(table.id)
-            heap = heaps[table.id] = Heap(table, before.node + 1 if before else 0, unique, check)
+            heap = heaps[table.id] = Heap(table, before.node + 1 if before is not None else 0, unique, check)
             for row in rows:
                 heap.add(row)
         case _:

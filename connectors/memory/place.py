@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from cdcd.errors import UsageError
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
@@ -25,6 +27,14 @@ class Place:
     @staticmethod
     def from_json(data: Mapping[str, Any]) -> Place:
         return Place(int(data["at"]))
+
+    @staticmethod
+    def of(text: str) -> Place:
+        """What `str` gave."""
+        number = text.removeprefix("M/")
+        if not number.isdigit():
+            raise UsageError(f"'{text}' is not a place in a memory server's log", hint="write for example M/128")
+        return Place(int(number))
 
     def __str__(self) -> str:
         return f"M/{self.at}"

@@ -59,7 +59,7 @@ class MemoryServer:
         """Make a table, or replace its definition and rewrite its rows, which must fit."""
         with self.lock:
             heap = self.heaps.get(table.id)
-            rows = tuple(heap) if heap else ()
+            rows = tuple(heap) if heap is not None else ()
             self._log([Defined(table, tuple(unique), check, rows)])
 
     def publish(self, name: str, tables: Sequence[Table]) -> None:

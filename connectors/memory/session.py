@@ -190,7 +190,7 @@ class Session:
         elif table in self._views and self._views[table][0] == self.server.shown:
             return self._views[table][1]
         else:
-            mine = {table: visible.copy()} if visible else {}
+            mine = {table: visible.copy()} if visible is not None else {}
             for record in self._records:
                 replay(mine, record, only=table)
             heap = mine.get(table)

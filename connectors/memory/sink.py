@@ -205,7 +205,8 @@ class MemorySink:
         with ours(), session.call("durable"):
             return self._server.log.flushed >= end
 
-    def finish(self, tables: Sequence[Table]) -> None:
+    def finish(self, tables: Sequence[Table], statements: Sequence[str]) -> None:
+        """There is nothing to build here; that it was reached is recorded."""
         with self._all_or_nothing() as session:
             self._control.store(session, finished="yes")
             self._commit(session, sync=True)
@@ -256,10 +257,23 @@ class MemorySink:
             session.update("cdcd.seen", (self._pipeline,), lambda row: (row[0], str(int(row[1] or 0) + 1)))
             session.commit()
 
+    def seen(self) -> int | None:
+        with self._connections.asking("seen") as session:
+            rows = session.select("cdcd.seen") if session.exists("cdcd.seen") else []
+        return next((int(row[1] or 0) for row in rows if row[0] == self._pipeline), None)
+
+    def wish(self, command: str, argument: str) -> int:
+        """What `cdcd reload` does, from another process: leave a request, claiming nothing."""
+        with self._connections.asking("wish") as session:
+            number = 1 + max((int(row[0] or 0) for row in session.select("cdcd.requests")), default=0)
+            session.insert("cdcd.requests", (str(number), self._pipeline, command, argument, None))
+            session.commit()
+        return number
+
     def requests(self) -> Sequence[Request]:
         session = self._beside()
-        with ours():
-            rows = session.select("cdcd.requests")
+        with ours(), session.call("requests"):
+            rows = list(self._server.heaps["cdcd.requests"])
         mine = [row for row in rows if row[1] == self._pipeline and row[4] is None]
         found = [Request(int(row[0] or 0), row[2] or "", row[3] or "") for row in mine]
         return sorted(found, key=lambda request: request.id)

@@ -78,7 +78,7 @@ class MemorySource:
         self.publish(tables)
         session = self._connections.open("snapshot")
         with ours(slot=self._slot_name):
-            if not intent["found"]:
+            if intent.get("stored") and not intent["found"]:
                 replication.drop(session, self._slot_name)
             return MemorySnapshot(replication.export(session, self._slot_name), self._connections.open)
 
@@ -93,8 +93,8 @@ class MemorySource:
 
     # --- the stream ------------------------------------------------------------------------------------------------
 
-    def position(self, data: Mapping[str, Any]) -> Place:
-        return Place.from_json(data)
+    def position(self, data: Mapping[str, Any] | str) -> Place:
+        return Place.of(data) if isinstance(data, str) else Place.from_json(data)
 
     def open(self, checkpoint: Checkpoint, identity: Identity, forms: Mapping[str, Sequence[RowForm]]) -> None:
         """Who opens has won the claim: sessions of this pipeline that still read the slot are ended, strangers
@@ -216,6 +216,9 @@ class MemorySource:
                 size = 0
             size += sum(len(value or "") for value in row)
         return found
+
+    def objects(self, tables: Sequence[Table]) -> list[str]:
+        return []
 
     def locate(
         self, table: Table, columns: tuple[str, ...], bounds: Sequence[Bound], form: RowForm, keys: Sequence[bytes]
