@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
 from cdcd.config import Pipeline
 from cdcd.connector import SinkOptions, SourceOptions
 from cdcd.contracts import Sink, Source
@@ -10,6 +14,8 @@ from cdcd.engine.task import Task
 from cdcd.model.selection import Selection
 from cdcd.progress import Progress
 from cdcd.registry import connector
+
+End = TypeVar("End", Source, Sink)
 
 
 def source(pipeline: Pipeline, temporary: bool = False) -> Source:
@@ -48,3 +54,30 @@ def options(pipeline: Pipeline) -> Options:
         loaders=settings.loaders,
         table_poll=settings.table_poll,
     )
+
+
+def source_status(pipeline: Pipeline) -> Mapping[str, Any]:
+    """What is at the source for this pipeline."""
+    with opened(source(pipeline)) as end:
+        return end.status()
+
+
+def target_status(pipeline: Pipeline) -> Mapping[str, Any] | None:
+    """What the control tables at the target say of it, None: nothing."""
+    made = connector(pipeline.target.scheme, pipeline.target.key, "status")
+    return made.status(pipeline.target.url, pipeline.name)
+
+
+def request(pipeline: Pipeline, command: str, argument: str) -> int:
+    """Leave a wish for the pipeline's daemon; its number."""
+    made = connector(pipeline.target.scheme, pipeline.target.key, "request")
+    return made.request(pipeline.target.url, pipeline.name, command, argument)
+
+
+@contextmanager
+def opened(end: End) -> Iterator[End]:
+    """An end for one question of a command, closed afterwards."""
+    try:
+        yield end
+    finally:
+        end.close()

@@ -1,0 +1,128 @@
+"""`cdcd run`: copy, then follow; one pipeline in this process, several as a supervisor of one process each."""
+
+from __future__ import annotations
+
+import json as jsonlib
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
+
+import typer
+
+from cdcd import daemon
+from cdcd.cli import live
+from cdcd.cli.options import File, From, Json, Name, Names, Tables, To, chosen, http, start_log
+from cdcd.config import Load, TargetTables
+from cdcd.progress import volume
+from cdcd.secrets import hide
+from cdcd.supervisor import Supervisor, child_command
+
+
+def run(
+    pipelines: Names = None,
+    source: From = None,
+    target: To = None,
+    tables: Tables = None,
+    name: Name = None,
+    file: File = None,
+    load: Annotated[
+        Load | None,
+        typer.Option(help="full: copy, then follow; only: end when consistent; skip: tables are equal already."),
+    ] = None,
+    from_now: Annotated[
+        bool, typer.Option("--from-now", help="With --load skip: begin to follow at this moment.")
+    ] = False,
+    until: Annotated[
+        str | None,
+        typer.Option(metavar="caught-up|POSITION", help="End when this much is durable at the target. The slot stays."),
+    ] = None,
+    standby: Annotated[
+        bool, typer.Option("--standby", help="Take over only when the process that runs the pipeline falls silent.")
+    ] = False,
+    target_tables: Annotated[
+        TargetTables | None,
+        typer.Option(help="What to do at the target: create (refuses tables with rows), use, truncate or drop them."),
+    ] = None,
+    publication: Annotated[
+        str | None, typer.Option(help="A publication made by hand. [default: cdcd_<name>]", show_default=False)
+    ] = None,
+    slot: Annotated[
+        str | None, typer.Option(help="The replication slot's name. [default: cdcd_<name>]", show_default=False)
+    ] = None,
+    chunks_per_snapshot: Annotated[
+        int | None, typer.Option(metavar="N", help="Load N chunks, then let the stream catch up. 0: all.")
+    ] = None,
+    chunk_bytes: Annotated[
+        str | None, typer.Option(metavar="SIZE", help="How much of a table one chunk holds, about. [default: 64 MB]")
+    ] = None,
+    loaders: Annotated[int | None, typer.Option(metavar="N", help="Chunks loaded side by side. [default: 2]")] = None,
+    group_bytes: Annotated[
+        str | None, typer.Option(metavar="SIZE", help="How much of the stream one target transaction holds, at most.")
+    ] = None,
+    table_poll: Annotated[
+        float | None, typer.Option(metavar="SECONDS", help="How often to look for new tables. [default: 10]")
+    ] = None,
+    listen: Annotated[
+        str | None, typer.Option("--http", metavar="HOST:PORT", help="Serve /healthz, /readyz, /metrics and /status.")
+    ] = None,
+    json: Json = False,
+    report: Annotated[int | None, typer.Option(hidden=True)] = None,
+) -> int:
+    """Copy a database, then follow its changes, until Ctrl-C; run again to go on.
+
+    \b
+    Example:
+      cdcd run --from postgresql://cdcd@db1/shop --to postgresql://cdcd@db2/shop --tables 'public.*'
+    """
+    config = chosen(
+        file,
+        pipelines,
+        {
+            "from": source, "to": target, "tables": tables, "name": name, "target_tables": target_tables,
+            "publication": publication, "slot": slot, "chunks_per_snapshot": chunks_per_snapshot, "loaders": loaders,
+            "chunk_bytes": chunk_bytes, "group_bytes": group_bytes, "table_poll": table_poll,
+        },
+        overrides := {"load": load, "from_now": from_now, "until": until, "standby": standby},
+    )
+    start_log(config, json)
+    if len(config.pipelines) == 1:
+        supervised = report is not None
+        one = config.pipelines[0]
+        outcome, last = daemon.run(one, http(listen, config), live.watch(json, supervised), report)
+        if not supervised:
+            _tell([{**last, "outcome": outcome.value}], json)
+        return 0
+    supervisor = Supervisor(
+        config.pipelines,
+        child_command(str(file), [*_words(overrides), *(["--json"] if json else [])]),
+        relay=live.on_terminal() and not json,
+    )
+    code = supervisor.run(http(listen, config), live.watch(json))
+    _tell([{**last, "outcome": last["sentence"]} for last in supervisor.snapshots()], json)
+    return code
+
+
+def _words(overrides: Mapping[str, Any]) -> list[str]:
+    """The options again, for a child's command line."""
+    words: list[str] = []
+    for key, value in overrides.items():
+        option = "--" + key.replace("_", "-")
+        if value is True:
+            words.append(option)
+        elif value not in (None, False):
+            words += [option, str(value)]
+    return words
+
+
+def _tell(ends: Sequence[Mapping[str, Any]], json: bool) -> None:
+    """What became of each pipeline, on stdout."""
+    if json:
+        print(hide(jsonlib.dumps({"version": 1, "pipelines": ends}, ensure_ascii=False)))
+        return
+    for end in ends:
+        facts = [f"{end['load_rows']:,} rows ({volume(end['load_bytes'])}) copied"] if end["load_rows"] else []
+        facts.append(f"{end['changes']:,} changes applied")
+        if end["durable_position"]:
+            facts.append(f"durable to {end['durable_position']}")
+        print(hide(f"{end['name']}: {end['outcome']}; {', '.join(facts)}"))
+
+
