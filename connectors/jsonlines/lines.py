@@ -1,0 +1,137 @@
+"""A group as lines of JSON, one per change, in the source's order."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+from itertools import groupby
+from typing import Any
+
+from cdcd.model.cell import UNCHANGED
+from cdcd.model.group import DELETE, INSERT, MOVE, UPDATE, Group, Rows, TableLog, Transaction
+from cdcd.model.table import Table
+from cdcd.rows import RowForm
+from connectors.jsonlines.form import key_object, key_of_row
+from connectors.jsonlines.quoting import quoted
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_NULL = b"null"
+_LETTERS = {INSERT: b"c", UPDATE: b"u", MOVE: b"u", DELETE: b"d"}
+_LINE = b'{"op":"%b","table":%b,"key":%b,"before":%b,"after":%b,"unchanged":[%b],%b'
+
+
+def end_of_line(position: str, tx: str | None = None, micros: int | None = None) -> bytes:
+    """What all lines of a transaction end with: its position, its id (a number where it is one), its commit's time."""
+    number = tx if tx is not None and tx.isdigit() else json.dumps(tx)
+    time = None
+    if micros is not None:
+        time = (_EPOCH + timedelta(microseconds=micros)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return f'"position":{json.dumps(position)},"tx":{number},"ts":{json.dumps(time)}}}\n'.encode()
+
+
+def truncated(table: Table, end: bytes) -> bytes:
+    """The line of a truncated table."""
+    return _LINE % (b"t", quoted(table.id), _NULL, _NULL, _NULL, b"", end)
+
+
+class TableLines:
+    """Lines of one table, from what does not change in them."""
+
+    def __init__(self, form: RowForm) -> None:
+        self.form = form
+        self._table = quoted(form.table.id)
+        self._names = [quoted(name) for name in form.columns]
+        self._keyed = bool(form.table.key)
+        self._key_object = key_object(form)
+        self._key_of_row = key_of_row(form)
+
+    def new(self, op: bytes, rows: Sequence[bytes], end: bytes) -> bytes:
+        """Lines of rows without a past. Most lines are such: joins of constants, hardly a step per row."""
+        head = b'{"op":"%b","table":%b,"key":' % (op, self._table)
+        between = b'"before":null,"after":'
+        behind = b',"unchanged":[],' + end
+        whole: Iterable[bytes]
+        if self._keyed:
+            head += b"{"
+            between = b"}," + between
+            whole = map(between.join, zip(map(self._key_of_row, rows), rows, strict=True))
+        else:
+            head += b"null," + between
+            whole = rows
+        return head + (behind + head).join(whole) + behind
+
+    def change(self, op: int, key: bytes, row: Any, old: bytes | None, end: bytes) -> bytes:
+        """The line of any change: an entry of TableLog."""
+        before = old
+        if op == MOVE:
+            before = old or self._key_object(key)
+            key, row = row
+        elif op == DELETE and not self._keyed:
+            before = old or key
+        after, unchanged = row, b""
+        if row.__class__ is tuple:
+            cells = list(zip(self._names, self.form.layout.labels, row, strict=True))
+            after = b"{%b}" % b",".join([label + cell for _, label, cell in cells if cell is not UNCHANGED])
+            unchanged = b",".join([name for name, _, cell in cells if cell is UNCHANGED])
+        named = self._key_object(key) if self._keyed else _NULL
+        return _LINE % (_LETTERS[op], self._table, named, before or _NULL, after or _NULL, unchanged, end)
+
+
+class Lines:
+    """Turns groups into lines. Between groups it remembers the transaction that one of them left open."""
+
+    def __init__(self) -> None:
+        self._tables: dict[str, TableLines] = {}
+        self._end = end_of_line("")
+
+    def of_table(self, form: RowForm) -> TableLines:
+        """Made anew when the table's form is another."""
+        lines = self._tables.get(form.table.id)
+        if lines is None or lines.form is not form:
+            lines = self._tables[form.table.id] = TableLines(form)
+        return lines
+
+    def of(self, group: Group) -> list[bytes]:
+        """The group's lines, in pieces of one or many."""
+        out: list[bytes] = []
+        transactions = iter(group.transactions)
+        upcoming = next(transactions, None)
+        at = 0
+        for step in group.steps:
+            taken: dict[int, int] = {}
+            low, size = 0, len(step.order) if isinstance(step, Rows) else 1
+            while low < size:
+                begun: Transaction | None = None
+                while upcoming is not None and upcoming.at <= at:
+                    begun, upcoming = upcoming, next(transactions, None)
+                if begun is not None:
+                    self._end = end_of_line(str(begun.position), begun.id, begun.time)
+                high = size if upcoming is None else min(size, low + upcoming.at - at)
+                if isinstance(step, Rows):
+                    self._rows(out, step, low, high, taken)
+                else:
+                    out += [truncated(table, self._end) for table in step.tables]
+                at += high - low
+                low = high
+        return out
+
+    def _rows(self, out: list[bytes], step: Rows, low: int, high: int, taken: dict[int, int]) -> None:
+        """Changes low to high, all of one transaction. `taken`: how many of a log's changes came before."""
+        if len(step.logs) == 1:
+            runs = [(step.order[low], high - low)]
+        else:
+            runs = [(log, sum(1 for _ in run)) for log, run in groupby(step.order[low:high])]
+        for log, count in runs:
+            first = taken.get(id(log), 0)
+            last = taken[id(log)] = first + count
+            self._run(out, log, first, last)
+
+    def _run(self, out: list[bytes], log: TableLog, first: int, last: int) -> None:
+        lines = self.of_table(log.form)
+        if log.ops.count(INSERT, first, last) == last - first:
+            out.append(lines.new(b"c", log.rows[first:last], self._end))
+            return
+        olds = log.olds or [None] * len(log)
+        for i in range(first, last):
+            out.append(lines.change(log.ops[i], log.keys[i], log.rows[i], olds[i], self._end))

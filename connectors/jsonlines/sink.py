@@ -1,0 +1,151 @@
+"""Lines on a stream as a Sink: at least once, and no state but what memory holds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, BinaryIO
+
+from cdcd.contracts import Blocks, Claim, Finding, Request, Ticket
+from cdcd.errors import UsageError
+from cdcd.facts import SinkFacts
+from cdcd.model.chunk import Chunk, State
+from cdcd.model.group import Group
+from cdcd.model.position import Checkpoint, Identity
+from cdcd.model.table import Table
+from cdcd.rows import RowForm
+from connectors.jsonlines.form import row_form
+from connectors.jsonlines.lines import Lines, end_of_line
+from connectors.jsonlines.outlet import Outlet
+
+FACTS = SinkFacts(
+    exactly_once=False, folds=False, wants_old=True, lists_transactions=True, keeps_state=False
+)
+
+
+class JsonLinesSink:
+    """Writes one line per change to `stream`, each group at once.
+
+    What was written cannot be taken back, so a group that is sent again is printed again: at least once. The checkpoint
+    lives as long as this object, over which an engine may claim as often as it likes; another process goes on where
+    the source's own record says (`checkpoint`, for a slot that is there already).
+    """
+
+    def __init__(
+        self, stream: BinaryIO, checkpoint: Checkpoint | None = None, tables: Sequence[Table] = ()
+    ) -> None:
+        self._outlet = Outlet(stream)
+        self._lines = Lines()
+        self._forms: dict[str, RowForm] = {}
+        self._epoch = 0
+        self._identity: Identity | None = None
+        self._intent: Mapping[str, Any] = {}
+        self._checkpoint = checkpoint
+        self._tables = {table.id: table for table in tables}
+        self._chunks: dict[tuple[str, int], Chunk] = {}
+        self._finished = checkpoint is not None
+
+    @property
+    def facts(self) -> SinkFacts:
+        return FACTS
+
+    def check(self, tables: Sequence[Table]) -> list[Finding]:
+        """Every table can be printed."""
+        return []
+
+    # --- what a sink that keeps state would keep ------------------------------------------------------------------
+
+    def claim(self, owner: str, take_over: bool) -> Claim:
+        """Nobody else can write to our stream: there is nothing to fence."""
+        self._epoch += 1
+        return Claim(
+            epoch=self._epoch,
+            checkpoint=self._checkpoint.to_json() if self._checkpoint else None,
+            identity=self._identity,
+            intent=self._intent,
+            tables=dict(self._tables),
+            chunks=list(self._chunks.values()),
+            finished=self._finished,
+        )
+
+    def prepare(self, tables: Sequence[Table]) -> None:
+        """Nothing is created."""
+
+    def intend(self, identity: Identity, intent: Mapping[str, Any]) -> None:
+        self._identity, self._intent = identity, intent
+
+    def start(self, checkpoint: Checkpoint, tables: Sequence[Table], chunks: Sequence[Chunk]) -> None:
+        self._checkpoint = checkpoint
+        self.join(tables, chunks)
+
+    def join(self, tables: Sequence[Table], chunks: Sequence[Chunk]) -> None:
+        self._tables.update((table.id, table) for table in tables)
+        self._chunks.update((chunk.id, chunk) for chunk in chunks)
+        self._finished = False
+
+    def finish(self, tables: Sequence[Table], statements: Sequence[str]) -> None:
+        self._finished = True
+
+    # --- lines ----------------------------------------------------------------------------------------------------
+
+    def forms(self, table: Table) -> Sequence[RowForm]:
+        form = self._forms.get(table.id)
+        if form is None or form.table != table:
+            form = self._forms[table.id] = row_form(table)
+        return [form]
+
+    def apply(self, group: Group, checkpoint: Checkpoint | None) -> Ticket | None:
+        """Written and flushed on return, pieces too."""
+        lines = self._lines.of(group)
+        if lines:
+            self._outlet.write(b"".join(lines))
+        for chunk in group.unread:
+            self._chunks[chunk.id] = chunk.with_state(State.UNREAD)
+        if checkpoint is None:
+            return None
+        self._checkpoint = checkpoint
+        return str(checkpoint.position)
+
+    def durable(self, ticket: Ticket) -> bool:
+        """Whoever reads the stream has it now; more cannot be said."""
+        return True
+
+    def load(self, table: Table, chunk: Chunk, blocks: Blocks, place: Checkpoint) -> int:
+        """One line "r" per row. A piece of `blocks.data` is whole rows, each with a newline behind it: a row has none
+        inside."""
+        lines = self._lines.of_table(blocks.form)
+        end = end_of_line(str(place.position))
+        count = 0
+        for piece in blocks.data:
+            rows = piece.split(b"\n")
+            if rows.pop():
+                raise UsageError(f"{table.id}: a piece of a load ended inside a row")
+            if rows:
+                count += len(rows)
+                self._outlet.write(lines.new(b"r", rows, end))
+        self._chunks[chunk.id] = chunk.with_state(State.IN, count, blocks.counts["bytes"])
+        return count
+
+    # --- the rest of the contract ---------------------------------------------------------------------------------
+
+    def requests(self) -> Sequence[Request]:
+        """Nobody can leave a wish."""
+        return ()
+
+    def fulfilled(self, request: Request) -> None:
+        """There are no wishes."""
+
+    def seen(self) -> int | None:
+        """Nobody watches us."""
+        return None
+
+    def beat(self) -> None:
+        """Nobody watches us."""
+
+    def interrupt(self) -> None:
+        self._outlet.interrupt()
+
+    def close(self) -> None:
+        """The stream is its owner's."""
+
+    def drop(self) -> None:
+        """What was kept goes with this object."""
