@@ -16,7 +16,8 @@ OUT_OF_LINE = 12
 
 
 class Decoder:
-    """The tables carried, and the values of each key that the present group has brought (for Source.locate)."""
+    """The tables carried, and the row behind each key that was brought, for Source.locate. A real source reads the key
+    bytes back, or asks its server, as it cannot remember them all."""
 
     def __init__(self, old_rows: bool) -> None:
         self.encoders: dict[str, Encoder] = {}

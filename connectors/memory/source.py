@@ -48,7 +48,6 @@ class MemorySource:
         self._cursor = 0
         self._noted = 0
         self._half: tuple[Commit, list[Record]] | None = None
-        self._group: Group | None = None
 
     # --- what is there, and what is made ---------------------------------------------------------------------------
 
@@ -136,9 +135,6 @@ class MemorySource:
             self._decoder.encoders[table] = Encoder(choose(offered))
 
     def read(self, group: Group, stop: Position | None, timeout: float) -> Reading:
-        if group is not self._group:
-            self._group = group
-            self._decoder.keys.clear()
         limit = None if stop is None else _place(stop).at
         while group.bytes < self._bound:
             if self._half is None and (reading := self._begin(group, limit, timeout)) is not None:

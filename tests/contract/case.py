@@ -1,0 +1,87 @@
+"""What the menu needs to know of a connector's product: how to make tables and changes, and how to harm it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Protocol
+
+from cdcd.contracts import Sink, Source
+from cdcd.model.table import Table
+from tests.contract.changes import Change, Spec, Text
+
+Rows = list[tuple[Text, ...]]
+
+
+class OpenTransaction(Protocol):
+    """Changes that were made and are not committed yet."""
+
+    def commit(self) -> None: ...
+
+
+class SourceCase(ABC):
+    """A server that is read, and the test's own hands in it."""
+
+    @abstractmethod
+    def source(self, bound: int = 1 << 20) -> Source:
+        """A new object for the pipeline, as the next process would have; `bound`: bytes of a group."""
+
+    @abstractmethod
+    def create(self, spec: Spec) -> None: ...
+
+    @abstractmethod
+    def commit(self, *changes: Change) -> None:
+        """One transaction."""
+
+    @abstractmethod
+    def begin(self, *changes: Change) -> OpenTransaction: ...
+
+    @abstractmethod
+    def add_column(self, spec: Spec) -> None:
+        """Alter the table so that its old rows no longer fit."""
+
+    @abstractmethod
+    def idle(self) -> None:
+        """Log that holds nothing of the pipeline's."""
+
+    @abstractmethod
+    def confirmed(self) -> str:
+        """The position the slot was told, printed."""
+
+    @abstractmethod
+    def rows(self, spec: Spec) -> Rows:
+        """What is there now, as text, sorted."""
+
+    @abstractmethod
+    def other_server(self) -> None:
+        """From now on the same address is another server."""
+
+
+class SinkCase(ABC):
+    """A server that is written, and what the test sees there."""
+
+    @abstractmethod
+    def sink(self) -> Sink:
+        """A new object for the pipeline, as another process would have."""
+
+    @abstractmethod
+    def table(self, spec: Spec) -> Table:
+        """The source's table that the sink is told of."""
+
+    @abstractmethod
+    def rows(self, spec: Spec) -> Rows: ...
+
+    @abstractmethod
+    def add_unique(self, spec: Spec) -> None:
+        """Make the spec's unique constraints at the target."""
+
+    @abstractmethod
+    def newer_version(self) -> None:
+        """Let the control tables say that a newer cdcd wrote them."""
+
+    @abstractmethod
+    def lose_next_commit(self) -> None:
+        """The next commit takes place, and its answer does not arrive."""
+
+    @abstractmethod
+    def crash(self) -> None:
+        """At once, and started again."""
