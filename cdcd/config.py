@@ -110,11 +110,11 @@ class PipelineSettings(_Settings):
     target_tables: TargetTables = "create"
     publication: str | None = None
     slot: str | None = None
-    chunks_per_snapshot: int = Field(0, ge=0)
-    chunk_bytes: Size = Field(64 << 20, ge=1 << 16)
-    group_bytes: Size = Field(4 << 20, ge=1 << 16)
-    loaders: int = Field(2, ge=1, le=64)
-    table_poll: float = Field(10.0, gt=0, strict=False)
+    chunks_per_snapshot: int = Field(default=0, ge=0)
+    chunk_bytes: Size = Field(default=64 << 20, ge=1 << 16)
+    group_bytes: Size = Field(default=4 << 20, ge=1 << 16)
+    loaders: int = Field(default=2, ge=1, le=64)
+    table_poll: float = Field(default=10.0, gt=0, strict=False)
 
     @model_validator(mode="after")
     def _agree(self) -> Self:
@@ -133,8 +133,8 @@ class PipelineSettings(_Settings):
 
 
 class HttpSettings(_Settings):
-    listen: Annotated[str, AfterValidator(_host_port)]
-    stuck_after: float = Field(120.0, gt=0, strict=False)
+    listen: Annotated[str, AfterValidator(_host_port)] | None = None
+    stuck_after: float = Field(default=120.0, gt=0, strict=False)
 
 
 class LogSettings(_Settings):
@@ -146,7 +146,7 @@ class FileSettings(_Settings):
     """The whole file."""
 
     pipeline: list[PipelineSettings] = Field(min_length=1)
-    http: HttpSettings | None = None
+    http: HttpSettings = HttpSettings()
     log: LogSettings = LogSettings()
 
 
@@ -163,7 +163,7 @@ class Pipeline:
 @dataclass(frozen=True, slots=True)
 class Config:
     pipelines: tuple[Pipeline, ...]
-    http: HttpSettings | None
+    http: HttpSettings
     log: LogSettings
 
     def pick(self, names: Sequence[str], where: str) -> tuple[Pipeline, ...]:

@@ -137,19 +137,19 @@ class Ended:
 
 
 def run(
-    pipeline: Pipeline, http: HttpSettings | None, watch: Watch, report: int | None = None
+    pipeline: Pipeline, http: HttpSettings, watch: Watch, report: int | None = None
 ) -> tuple[Outcome, Mapping[str, Any]]:
     """Run one pipeline here until it ends, fails or is told to stop; raises what it failed with. Gives the last
     snapshot too. `report`: the file descriptor on which a supervisor listens."""
     progress = Progress(name=pipeline.name)
     task = wiring.task(pipeline, progress)
-    health = Health(progress, http.stuck_after if http else 120.0)
+    health = Health(progress, http.stuck_after)
     teller = Report(report)
 
     def snapshot() -> dict[str, Any]:
         return progress.snapshot() | {"unhealthy": health.reason}
 
-    with serving(http.listen if http else None, lambda: [snapshot()]), Signals() as signals:
+    with serving(http.listen, lambda: [snapshot()]), Signals() as signals:
         ended, thread = _start(task)
         clockwork = Clockwork(watch)
         stopping = False

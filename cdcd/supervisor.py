@@ -90,9 +90,9 @@ class Supervisor:
     def snapshots(self) -> list[dict[str, Any]]:
         return [child.snapshot() for child in self.children]
 
-    def run(self, http: HttpSettings | None, watch: Watch) -> int:
+    def run(self, http: HttpSettings, watch: Watch) -> int:
         """Until nothing is left to run, or a signal; the exit code."""
-        with serving(http.listen if http else None, self.snapshots), Signals(self._kill) as signals:
+        with serving(http.listen, self.snapshots), Signals(self._kill) as signals:
             clockwork = Clockwork(watch)
             try:
                 while not signals.count:

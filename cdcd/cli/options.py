@@ -48,7 +48,7 @@ def chosen(
             raise UsageError(f"{missing} missing", hint="give --from URL --to URL, or -c FILE")
         pipeline = from_options({**given, **over})
         _warn(pipeline)
-        return Config((pipeline,), None, LogSettings())
+        return Config((pipeline,), HttpSettings(), LogSettings())
     if given:
         raise UsageError(
             f"--{next(iter(given)).replace('_', '-')} does not go with -c",
@@ -72,13 +72,14 @@ def start_log(config: Config, json: bool, one: bool = True) -> None:
     configure(json or config.log.format == "json", config.log.level, pipeline)
 
 
-def http(listen: str | None, config: Config) -> HttpSettings | None:
-    """--http HOST:PORT stands over the file's."""
+def http(listen: str | None, config: Config, supervised: bool = False) -> HttpSettings:
+    """--http HOST:PORT stands over the file's; a supervised process leaves it to its supervisor."""
+    if supervised:
+        return config.http.model_copy(update={"listen": None})
     if listen is None:
         return config.http
     try:
-        stuck_after = config.http.stuck_after if config.http else 120.0
-        return HttpSettings(listen=listen, stuck_after=stuck_after)
+        return HttpSettings(listen=listen, stuck_after=config.http.stuck_after)
     except ValueError:
         raise UsageError(f"--http {listen} is not HOST:PORT", hint="write for example 127.0.0.1:9187") from None
 

@@ -87,7 +87,7 @@ def run(
     if len(config.pipelines) == 1:
         supervised = report is not None
         one = config.pipelines[0]
-        outcome, last = daemon.run(one, http(listen, config), live.watch(json, supervised), report)
+        outcome, last = daemon.run(one, http(listen, config, supervised), live.watch(json, supervised), report)
         if not supervised:
             _tell([{**last, "outcome": outcome.value}], json)
         return 0
