@@ -1,4 +1,4 @@
-"""The two contracts, Source and Sink, and what passes between them. This prose is the design.
+"""The contracts Source and Sink, what passes between them, and Comparable. This prose is the design.
 
 Everything here is synchronous. Threads belong to the engine: the *reader* thread calls Source.read, the *writer* thread
 (the task's own) calls the Sink, *loader* threads call Snapshot.read and Sink.load, one *snapshot* thread at a time
@@ -19,6 +19,7 @@ from typing import Any, Protocol
 
 from cdcd.facts import SinkFacts
 from cdcd.model.chunk import Bound, Chunk
+from cdcd.model.digest import Digest, Entry, Found, Key, Layout, Shares, Span, Standing
 from cdcd.model.group import Group
 from cdcd.model.position import Checkpoint, Identity, Position
 from cdcd.model.table import Table
@@ -302,3 +303,64 @@ class Sink(Protocol):
     def drop(self) -> None:
         """Forget this pipeline: its control rows. Data stays."""
         ...
+
+
+class Comparable(Protocol):
+    """One end of a comparison, read only; sessions of its own, each query in a transaction of its own.
+
+    Rows stay where they are: the server makes the digests, of the texts of `table.carried` by name, in the table's
+    order. An end whose product writes a value in another way cannot offer a hash of the same name. A `table` with an
+    empty `key` is taken as keyless, whatever it is at this end. One thread at a time; `interrupt` any.
+    """
+
+    def hashes(self) -> Sequence[str]:
+        """The names of the hashes this end can make, best first: one name, one text → the same number everywhere."""
+        ...
+
+    def choose(self, hash: str) -> None:
+        """Digests are made with this one from now on; called before any that follow."""
+        ...
+
+    def layout(self, table: Table) -> Layout | None:
+        """The table as it is here; None: there is none."""
+        ...
+
+    def step(self, table: Table, span: Span, rows: int) -> Key | None:
+        """The key that `rows` rows of the span stand before, in the key's order; None: it has no more than that."""
+        ...
+
+    def digest(self, table: Table, span: Span) -> Digest: ...
+
+    def digests(self, table: Table) -> Mapping[int, Digest]:
+        """Of each share that has rows."""
+        ...
+
+    def entries(self, table: Table, part: Span | Shares) -> Iterator[Entry]:
+        """The part's keys, sorted by their hashes; streamed. The other calls may be made meanwhile."""
+        ...
+
+    def look(self, table: Table, keys: Sequence[Key]) -> Mapping[Key, Found]:
+        """What is under these keys now; a key that is not in the answer has no rows."""
+        ...
+
+    def texts(self, table: Table, keys: Sequence[Key], length: int) -> Mapping[Key, Sequence[str | None]]:
+        """The values of the carried columns, of one row for each key, cut to `length` characters."""
+        ...
+
+    def head(self) -> Position:
+        """At a source: a place that covers all that any read before this call has seen."""
+        ...
+
+    def position(self, data: Mapping[str, Any] | str) -> Position:
+        """At a source: the Position that `Standing` gives in another form."""
+        ...
+
+    def standing(self) -> Standing | None:
+        """At a target: what the control rows say of the pipeline now; None: they say nothing."""
+        ...
+
+    def interrupt(self) -> None:
+        """Any thread: whatever is blocked ends soon with Interrupted."""
+        ...
+
+    def close(self) -> None: ...
