@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from itertools import groupby
 from typing import Any
 
@@ -13,7 +13,7 @@ from cdcd.model.group import DELETE, INSERT, MOVE, UPDATE, Group, Rows, TableLog
 from cdcd.model.table import Table
 from cdcd.rows import RowForm
 from connectors.jsonlines.form import key_object, key_of_row
-from connectors.jsonlines.quoting import quoted
+from connectors.jsonlines.quoting import quote, quoted
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NULL = b"null"
@@ -21,13 +21,20 @@ _LETTERS = {INSERT: b"c", UPDATE: b"u", MOVE: b"u", DELETE: b"d"}
 _LINE = b'{"op":"%b","table":%b,"key":%b,"before":%b,"after":%b,"unchanged":[%b],%b'
 
 
+@lru_cache(maxsize=4)
+def _second(seconds: int) -> str:
+    """Many transactions commit in the same second."""
+    return (_EPOCH + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%S")
+
+
 def end_of_line(position: str, tx: str | None = None, micros: int | None = None) -> bytes:
     """What all lines of a transaction end with: its position, its id (a number where it is one), its commit's time."""
-    number = tx if tx is not None and tx.isdigit() else json.dumps(tx)
-    time = None
+    number = "null" if tx is None else tx if tx.isdigit() else quote(tx)
+    time = "null"
     if micros is not None:
-        time = (_EPOCH + timedelta(microseconds=micros)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-    return f'"position":{json.dumps(position)},"tx":{number},"ts":{json.dumps(time)}}}\n'.encode()
+        seconds, micros = divmod(micros, 1_000_000)
+        time = f'"{_second(seconds)}.{micros:06}Z"'
+    return f'"position":{quote(position)},"tx":{number},"ts":{time}}}\n'.encode()
 
 
 def truncated(table: Table, end: bytes) -> bytes:
@@ -45,21 +52,20 @@ class TableLines:
         self._keyed = bool(form.table.key)
         self._key_object = key_object(form)
         self._key_of_row = key_of_row(form)
+        key, end = (b"{", b"},") if self._keyed else (b"null", b",")
+        self._between = end + b'"before":null,"after":'
+        heads = {op: b'{"op":"%b","table":%b,"key":%b' % (op, self._table, key) for op in (b"c", b"r")}
+        self._heads = heads if self._keyed else {op: head + self._between for op, head in heads.items()}
 
     def new(self, op: bytes, rows: Sequence[bytes], end: bytes) -> bytes:
         """Lines of rows without a past. Most lines are such: joins of constants, hardly a step per row."""
-        head = b'{"op":"%b","table":%b,"key":' % (op, self._table)
-        between = b'"before":null,"after":'
-        behind = b',"unchanged":[],' + end
-        whole: Iterable[bytes]
-        if self._keyed:
-            head += b"{"
-            between = b"}," + between
-            whole = map(between.join, zip(map(self._key_of_row, rows), rows, strict=True))
-        else:
-            head += b"null," + between
-            whole = rows
-        return head + (behind + head).join(whole) + behind
+        head, between, behind = self._heads[op], self._between, b',"unchanged":[],' + end
+        if not self._keyed:
+            return head + (behind + head).join(rows) + behind
+        if len(rows) == 1:
+            return b"".join((head, self._key_of_row(rows[0]), between, rows[0], behind))
+        keys = map(self._key_of_row, rows)
+        return head + (behind + head).join(map(between.join, zip(keys, rows, strict=True))) + behind
 
     def change(self, op: int, key: bytes, row: Any, old: bytes | None, end: bytes) -> bytes:
         """The line of any change: an entry of TableLog."""
@@ -132,6 +138,6 @@ class Lines:
         if log.ops.count(INSERT, first, last) == last - first:
             out.append(lines.new(b"c", log.rows[first:last], self._end))
             return
-        olds = log.olds or [None] * len(log)
         for i in range(first, last):
-            out.append(lines.change(log.ops[i], log.keys[i], log.rows[i], olds[i], self._end))
+            old = log.olds[i] if log.olds else None
+            out.append(lines.change(log.ops[i], log.keys[i], log.rows[i], old, self._end))
