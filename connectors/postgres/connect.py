@@ -27,6 +27,8 @@ SESSION: Mapping[str, str] = MappingProxyType(
         "lc_monetary": "C",
         # Names print qualified, and nobody's function shadows a built-in one.
         "search_path": "",
+        # NOTICE is chatter; a WARNING may be a lost change.
+        "client_min_messages": "warning",
         # A hidden row is a lost row: reading under a policy is an error instead.
         "row_security": "off",
         # A role's or database's defaults for people would end our long transactions.

@@ -1,0 +1,147 @@
+"""The tables that may be carried, as the server's catalogue says now ("System Catalogs")."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from cdcd.model.table import Column, Equality, Table
+from cdcd.model.types import LogicalType
+from connectors.postgres.connect import Connection
+from connectors.postgres.types import logical_type
+
+OURS = "cdcd"
+"""The schema of control tables, at a server that is a target too."""
+
+_TABLES = """
+SELECT c.oid::int8, n.nspname, c.relname, c.relkind = 'p', c.relreplident::text,
+       CASE WHEN c.relkind = 'p'
+            THEN (SELECT coalesce(sum(pg_table_size(l.relid)), 0)
+                  FROM pg_partition_tree(c.oid) l WHERE l.isleaf)
+            ELSE pg_table_size(c.oid) END::int8,
+       CASE WHEN c.relkind = 'p'
+            THEN (SELECT coalesce(sum(greatest(t.reltuples, 0)), 0)
+                  FROM pg_partition_tree(c.oid) l JOIN pg_class t ON t.oid = l.relid WHERE l.isleaf)
+            ELSE greatest(c.reltuples, 0) END::int8,
+       ARRAY(SELECT a.attname::text FROM pg_index i, unnest(i.indkey) WITH ORDINALITY k (attnum, place)
+             JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = k.attnum
+             WHERE i.indrelid = c.oid AND i.indisprimary AND k.place <= i.indnkeyatts ORDER BY k.place),
+       ARRAY(SELECT a.attname::text FROM pg_index i, unnest(i.indkey) WITH ORDINALITY k (attnum, place)
+             JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = k.attnum
+             WHERE i.indrelid = c.oid AND i.indisreplident AND k.place <= i.indnkeyatts ORDER BY k.place)
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND c.relpersistence = 'p'
+  AND n.nspname NOT IN ('pg_catalog', 'information_schema', %(ours)s) AND n.nspname !~ '^pg_'
+  AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid
+                                            AND d.deptype = 'e')
+  AND (%(wanted)s::text[] IS NULL OR n.nspname || '.' || c.relname = ANY (%(wanted)s))
+ORDER BY n.nspname || '.' || c.relname COLLATE "C"
+"""
+
+_COLUMNS = """
+SELECT a.attrelid::int8, a.attname, a.attnum, a.atttypid::int8, a.atttypmod,
+       format_type(a.atttypid, a.atttypmod), a.attnotnull,
+       pg_get_expr(d.adbin, d.adrelid), a.attgenerated <> '', nullif(a.attidentity::text, ''),
+       CASE WHEN a.attcollation <> t.typcollation THEN quote_ident(cn.nspname) || '.' || quote_ident(co.collname) END,
+       coalesce(co.collisdeterministic, true)
+FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
+LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+LEFT JOIN pg_collation co ON co.oid = a.attcollation LEFT JOIN pg_namespace cn ON cn.oid = co.collnamespace
+WHERE a.attrelid = ANY (%s::oid[]) AND a.attnum > 0 AND NOT a.attisdropped
+ORDER BY a.attrelid, a.attnum
+"""
+
+_TYPES = """
+WITH RECURSIVE needed AS (
+    SELECT unnest(%s::oid[]) AS oid
+    UNION
+    SELECT x.oid FROM needed n JOIN pg_type t ON t.oid = n.oid LEFT JOIN pg_range r ON r.rngtypid = t.oid,
+           LATERAL (VALUES (t.typbasetype), (t.typelem), (r.rngsubtype)) x (oid) WHERE x.oid <> 0)
+SELECT t.oid::int8, t.typname, t.typtype::text, t.typtypmod, t.typbasetype::int8,
+       CASE WHEN t.typcategory = 'A' THEN t.typelem ELSE coalesce(r.rngsubtype, m.rngsubtype, 0) END::int8,
+       ARRAY(SELECT e.enumlabel::text FROM pg_enum e WHERE e.enumtypid = t.oid ORDER BY e.enumsortorder)
+FROM needed JOIN pg_type t USING (oid) LEFT JOIN pg_range r ON r.rngtypid = t.oid LEFT JOIN {multirange} m ON true
+"""
+
+_EXACT = frozenset(
+    {"bool", "int16", "int32", "int64", "uint32", "uint64", "uuid", "bytes", "text", "enum"}
+    | {"date", "time", "timestamp", "timestamptz"}
+)
+"""Families in which equal bytes on the wire are what the server calls equal, under deterministic collations."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Type:
+    name: str
+    kind: str
+    typmod: int
+    base: int
+    element: int
+    labels: tuple[str, ...]
+
+
+def read_tables(connection: Connection, wanted: Sequence[str] | None = None) -> list[Table]:
+    """Tables by id; a partitioned table is its root, and its leaves are not tables of their own."""
+    with connection.cursor() as cursor:
+        cursor.execute(_TABLES, {"ours": OURS, "wanted": None if wanted is None else list(wanted)})
+        found = cursor.fetchall()
+        columns = _read_columns(connection, [row[0] for row in found])
+    tables = []
+    for oid, schema, name, partitioned, identity, size, rows, primary, by_index in found:
+        key = {"d": primary, "f": primary, "i": by_index}.get(identity, [])
+        tables.append(
+            Table(
+                schema, name, tuple(columns.get(oid, ())), tuple(key), oid=oid, primary=tuple(primary),
+                full=identity == "f", partitioned=partitioned, bytes=size, rows=rows,
+            )
+        )  # fmt: skip
+    return tables
+
+
+def _read_columns(connection: Connection, oids: list[int]) -> dict[int, list[Column]]:
+    columns: dict[int, list[Column]] = {}
+    with connection.cursor() as cursor:
+        cursor.execute(_COLUMNS, (oids,))
+        found: list[tuple[Any, ...]] = cursor.fetchall()
+        types = _read_types(connection, {row[3] for row in found})
+    for table, name, number, type_id, typmod, native, required, expression, *more in found:
+        generated, identity, collation, deterministic = more
+        type = logical(types, type_id, typmod)
+        columns.setdefault(table, []).append(
+            Column(
+                name, number, type, native, type_id=type_id, nullable=not required,
+                default=None if generated else expression, generated=expression if generated else None,
+                identity=identity, collation=collation, equality=equality(type, deterministic),
+            )
+        )  # fmt: skip
+    return columns
+
+
+def _read_types(connection: Connection, oids: set[int]) -> dict[int, _Type]:
+    # Multiranges came with version 14.
+    multirange = "LATERAL (SELECT NULL::oid AS rngsubtype)"
+    if connection.server_version >= 140000:
+        multirange = "LATERAL (SELECT rngsubtype FROM pg_range WHERE rngmultitypid = t.oid)"
+    with connection.cursor() as cursor:
+        cursor.execute(_TYPES.format(multirange=multirange), (sorted(oids),))
+        return {
+            oid: _Type(name, kind, typmod, base, element, tuple(labels))
+            for oid, name, kind, typmod, base, element, labels in cursor.fetchall()
+        }
+
+
+def logical(types: dict[int, _Type], oid: int, typmod: int) -> LogicalType:
+    """The logical type of a column: domains through all levels, a domain's own typmod included."""
+    type = types[oid]
+    if type.kind == "d":
+        return logical(types, type.base, type.typmod if type.typmod >= 0 else typmod)
+    element = logical(types, type.element, typmod) if type.element in types else None
+    return logical_type(type.name, type.kind, typmod, element, type.labels)
+
+
+def equality(type: LogicalType, deterministic: bool) -> Equality:
+    """Whether bytes decide equality; numeric only with a fixed scale: 1.10 and 1.1 are equal to the server."""
+    if type.family == "decimal":
+        return "exact" if type.scale is not None else "server"
+    return "exact" if type.family in _EXACT and deterministic else "server"

@@ -1,0 +1,357 @@
+"""pgoutput's messages → groups: one loop over the frames in a wire's buffer ("Streaming Replication Protocol",
+"Logical Replication Message Formats"). Here are transactions, the stop rule and the skip rule; tuples.py has the rows.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from cdcd.errors import CdcdError, Stopped, Unreachable
+from cdcd.model.group import DELETE, INSERT, MOVE, UPDATE, Group, Rows, Transaction, Truncate
+from cdcd.model.table import Table
+from connectors.postgres.position import Lsn, covered
+from connectors.postgres.relation import parse_relation, verify
+from connectors.postgres.tuples import NEW, OLD_KEY, OLD_ROW, TupleCode, malformed
+from connectors.postgres.wire import Wire, server_error
+
+EPOCH_2000 = 946_684_800_000_000
+"""Microseconds from 1970 to 2000, where PostgreSQL's timestamps begin."""
+
+_frame = struct.Struct(">cic24xcI")  # CopyData, its length, XLogData or keepalive; message type; relation
+_begin = struct.Struct(">QqI")
+_commit = struct.Struct(">BQQq")
+_keepalive = struct.Struct(">QqB")
+_BODY = 31  # from a frame's start to the body of its pgoutput message
+
+Change = Callable[[bytes, int, int, int], None]
+
+
+def _ignore(data: bytes, at: int, end: int, op: int) -> None:
+    """The change of a table that is not carried."""
+
+
+class Stream:
+    """The state of one replication stream, and the loop.
+
+    `place`: everything before it was read. `reply`: the server wants a status update. `head`: the end of its
+    log as last told.
+    """
+
+    def __init__(
+        self,
+        place: int,
+        codes: Mapping[str, TupleCode],
+        format_type: Callable[[int, int], str],
+        group_bytes: int,
+        list_transactions: bool = False,
+    ) -> None:
+        self.place = place
+        self.head = 0
+        self.reply = False
+        self.inside = False
+        self._skipping = False
+        self._time = 0
+        self._codes: dict[str, TupleCode] = {}
+        self._names: dict[int, str] = {}  # carried tables by OID
+        self._format_type = format_type
+        self._bound = group_bytes
+        self._list_transactions = list_transactions
+        self._raw: dict[int, bytes] = {}  # the latest Relation messages
+        self._known: dict[int, TupleCode | None] = {}  # of those, what was compared
+        # What the open Rows of the group take, by relation.
+        self._group: Group | None = None
+        self._rows: Rows | None = None
+        self._before = 0
+        self._changes: dict[int, Change] = {}
+        self._others: dict[int, Change] = {}  # deletes, and updates with an old tuple
+        self.carry(codes)
+
+    def carry(self, codes: Mapping[str, TupleCode]) -> None:
+        """More tables from now on; only between two transactions."""
+        self._codes.update(codes)
+        self._names = {code.table.oid: name for name, code in self._codes.items() if code.table.oid}
+        self._known.clear()
+        self._forget_group()
+
+    # --- the loop -------------------------------------------------------------------------------------------------
+
+    def decode(self, wire: Wire, group: Group, stop: int | None) -> str:
+        """Read whole frames until there is none ("dry"), the group is full ("full"), or what comes next is not
+        covered by `stop` ("stop"). Sets the group's position and counts."""
+        self._enter(group)
+        try:
+            return self._decode(wire, group, stop)
+        except (struct.error, IndexError, UnicodeDecodeError, OverflowError) as error:
+            raise malformed(f"a message is cut short or garbled ({error})") from error
+        finally:
+            self._leave(group)
+
+    def _decode(self, wire: Wire, group: Group, stop: int | None) -> str:
+        if not self.inside and stop is not None and self.place >= stop:
+            return "stop"
+        data, at, limit = wire.data, wire.pos, wire.limit
+        frame, changes, others = _frame.unpack_from, self._changes, self._others
+        size, bound, most = group.bytes, self._bound, 2 * self._bound
+        if size >= (most if self.inside else bound):
+            return "full"
+        try:
+            while at < limit:
+                kind, length, what, message, relation = frame(data, at)
+                end = at + 1 + length
+                if end > limit:
+                    break
+                if length < 4:
+                    raise malformed(f"a frame of the length {length}")
+                if what == b"w" and kind == b"d":
+                    if message == b"I":
+                        if (change := changes.get(relation)) is None:
+                            change = self._bind(relation, group)[0]
+                        change(data, at + 35, end, INSERT)
+                    elif message == b"U":
+                        if data[at + 35] == NEW:
+                            if (change := changes.get(relation)) is None:
+                                change = self._bind(relation, group)[0]
+                        elif (change := others.get(relation)) is None:
+                            change = self._bind(relation, group)[1]
+                        change(data, at + 35, end, UPDATE)
+                    elif message == b"D":
+                        if (change := others.get(relation)) is None:
+                            change = self._bind(relation, group)[1]
+                        change(data, at + 35, end, DELETE)
+                    elif message == b"B":
+                        final_lsn, self._time, xid = _begin.unpack_from(data, at + _BODY)
+                        if covered(final_lsn, self.place):  # sent again: it is at the target already
+                            self._skipping = True
+                            self._forget_group()
+                        elif stop is not None and not covered(final_lsn, stop):
+                            self.place = stop
+                            return "stop"
+                        elif self._list_transactions:
+                            self._list(group, xid, final_lsn)
+                        self.inside = not self._skipping
+                        at = end
+                        continue
+                    elif message == b"C":
+                        at = end
+                        if self._end_transaction(data, end, group):
+                            if stop is not None and self.place >= stop:
+                                return "stop"
+                            if size >= bound:
+                                return "full"
+                        continue
+                    else:
+                        self._seldom(message, data[at + _BODY - 1 : end], group)
+                    at = end
+                    size += length
+                    if size >= most and self.inside:
+                        return "full"
+                    continue
+                at, begun = end, at
+                if kind != b"d":
+                    self._not_copy_data(kind, data[begun + 5 : end])
+                elif what == b"k" and length == 22:
+                    if self._keepalive(data, end, stop):
+                        return "stop"
+                else:
+                    raise malformed(f"a frame of the kind {what!r}")
+            return "dry"
+        finally:
+            wire.pos = at
+            group.bytes = size
+
+    def _end_transaction(self, data: bytes, end: int, group: Group) -> bool:
+        """A Commit message that ends at `end`; whether a transaction of ours ended."""
+        _, _, end_lsn, time = _commit.unpack_from(data, end - _commit.size)
+        if self._skipping:
+            self._skipping = False
+            self._forget_group()
+            return False
+        if not self.inside:
+            raise malformed("a Commit without a Begin")
+        self.inside = False
+        self.place = end_lsn
+        group.txs += 1
+        group.commit_time = time + EPOCH_2000
+        return True
+
+    def _keepalive(self, data: bytes, end: int, stop: int | None) -> bool:
+        """A keepalive that ends at `end`. Between two transactions its place is ours: what comes later begins
+        at it or beyond."""
+        wal_end, _, reply = _keepalive.unpack_from(data, end - _keepalive.size)
+        self.head = max(self.head, wal_end)
+        self.reply = self.reply or bool(reply)
+        if self.inside or self._skipping:
+            return False
+        self.place = max(self.place, wal_end if stop is None else min(wal_end, stop))
+        return stop is not None and self.place >= stop
+
+    # --- rows -----------------------------------------------------------------------------------------------------
+
+    def _enter(self, group: Group) -> None:
+        if group is not self._group or (group.steps and group.steps[-1] is not self._rows):
+            self._forget_group()
+            self._group, self._rows, self._before = group, None, group.changes
+            if group.steps and isinstance(last := group.steps[-1], Rows):
+                self._rows, self._before = last, group.changes - len(last.order)
+
+    def _leave(self, group: Group) -> None:
+        group.changes = self._before + (len(self._rows.order) if self._rows else 0)
+        group.position = None if self.inside else Lsn(self.place)
+
+    def _forget_group(self) -> None:
+        self._changes.clear()
+        self._others.clear()
+
+    def _bind(self, relation: int, group: Group) -> tuple[Change, Change]:
+        """What takes changes of a relation for the group's open Rows: (new tuples, those with an old one)."""
+        pair: tuple[Change, Change] = (_ignore, _ignore)
+        if not self._skipping and (code := self._code(relation)) is not None:
+            if not self.inside:
+                raise malformed("a change outside of a transaction")
+            if self._rows is None:
+                self._rows = group.rows()
+            pair = _takers(code, self._rows)
+        self._changes[relation], self._others[relation] = pair
+        return pair
+
+    def _code(self, relation: int) -> TupleCode | None:
+        """The functions of a carried relation, compared with what we know of the table; None: not carried."""
+        if relation in self._known:
+            return self._known[relation]
+        if (raw := self._raw.get(relation)) is None:
+            raise malformed(f"a change of relation {relation} before its Relation message")
+        found = parse_relation(raw)
+        code = self._codes.get(found.id)
+        if code is None and relation in self._names:
+            code = self._codes[self._names[relation]]
+        if code is not None:
+            verify(found, code.table, self._format_type)
+        self._known[relation] = code
+        return code
+
+    # --- what comes seldom ----------------------------------------------------------------------------------------
+
+    def _list(self, group: Group, xid: int, final_lsn: int) -> None:
+        at = self._before + (len(self._rows.order) if self._rows else 0)
+        group.transactions.append(Transaction(at, str(xid), Lsn(final_lsn), self._time + EPOCH_2000))
+
+    def _seldom(self, message: bytes, body: bytes, group: Group) -> None:
+        if message == b"R":
+            oid = int.from_bytes(body[1:5], "big")
+            self._raw[oid] = body
+            self._known.pop(oid, None)
+            self._changes.pop(oid, None)
+            self._others.pop(oid, None)
+        elif message == b"T":
+            self._truncate(body, group)
+        elif message not in (b"Y", b"O", b"M"):
+            # Type, Origin and Message say nothing we need; anything else may be a change.
+            raise malformed(f"an unknown message {message!r}")
+
+    def _truncate(self, body: bytes, group: Group) -> None:
+        """A Truncate message: count, option bits (1 CASCADE, 2 RESTART IDENTITY), relations."""
+        if self._skipping:
+            return
+        count, options = struct.unpack_from(">IB", body, 1)
+        if len(body) != 6 + 4 * count:
+            raise malformed("a Truncate message of another length")
+        codes = [self._code(oid) for oid in struct.unpack_from(f">{count}I", body, 6)]
+        tables = [code.table for code in codes if code is not None]
+        if tables:
+            self._before += len(self._rows.order) if self._rows else 0
+            self._rows = None
+            self._forget_group()
+            group.truncate(Truncate(tables, bool(options & 1), bool(options & 2)))
+            self._before += 1
+
+    def _not_copy_data(self, kind: bytes, body: bytes) -> None:
+        if kind == b"E":
+            raise explained(server_error(body))
+        if kind == b"N":
+            self._notice(server_error(body))
+        elif kind in (b"c", b"C", b"Z"):
+            raise Unreachable("the server ended the stream", why="it is shutting down, or the session was ended")
+        elif kind != b"S":  # a setting that changed
+            raise malformed(f"a frame of the kind {kind!r}")
+
+    def _notice(self, notice: CdcdError) -> None:
+        """From version 18 on a publication that is missing is a warning, and its changes are left out."""
+        if _MISSING_PUBLICATION.search(notice.what):
+            raise explained(notice)
+
+
+_MISSING_PUBLICATION = re.compile(r"publication \".*\" does not exist|skipped loading publication")
+
+
+def explained(error: CdcdError) -> CdcdError:
+    """The server's error in the middle of a stream; a missing publication with its only ways out (PG-15)."""
+    if not _MISSING_PUBLICATION.search(error.what):
+        return error
+    return Stopped(
+        error.what,
+        why="changes are decoded with the catalogue of their own time: the publication was not there yet, or was "
+        "dropped and made again; making it now does not mend the past",
+        hint="begin anew (cdcd drop, then run): publication first, then slot; later only ALTER PUBLICATION",
+    )
+
+
+def _takers(code: TupleCode, rows: Rows) -> tuple[Change, Change]:
+    """The functions that append one table's changes to its log in `rows`."""
+    log = rows.log(code.table, code.form)
+    ops, keys, put, olds = log.ops.append, log.keys.append, log.rows.append, log.olds.append
+    mark = rows.order.append
+    wants_old = code.wants_old
+
+    def append(op: int, key: bytes, row: Any, old: bytes | None) -> None:
+        ops(op)
+        keys(key)
+        put(row)
+        mark(log)
+        if wants_old:
+            olds(old)
+
+    def slow(data: bytes, at: int, end: int, op: int) -> None:
+        fields, at = code.fields(data, at, NEW)
+        _at_end(at, end, code.table)
+        append(op, code.key_of(fields), code.row_of(fields), None)
+
+    def other(data: bytes, at: int, end: int, op: int) -> None:
+        """A Delete, or an Update with an old tuple: the key only, or under REPLICA IDENTITY FULL the whole row."""
+        kind = data[at]
+        if kind not in (OLD_KEY, OLD_ROW):
+            raise malformed(f"an old row of {code.table.id} is of the kind {bytes([kind])!r}")
+        begun = at
+        row: Any
+        if (image := code.image(data, at)) is not None:
+            old_key, old_row, at = image
+        else:
+            old, at = code.fields(data, at, kind)
+            old_key, old_row = code.key_of(old), code.joined(old)
+        whole = old_row if kind == OLD_ROW else None
+        if op == DELETE:
+            _at_end(at, end, code.table)
+            append(DELETE, old_key, None, whole)
+            return
+        if data[at] == NEW and (image := code.image(data, at)) is not None:
+            key, row, at = image
+        else:
+            fields, at = code.fields(data, at, NEW)
+            old, _ = code.fields(data, begun, kind)
+            fields = code.merged(fields, old, kind == OLD_ROW)
+            key, row = code.key_of(fields), code.row_of(fields)
+        _at_end(at, end, code.table)
+        if key == old_key and code.table.key:
+            append(UPDATE, key, row, whole)
+        else:
+            append(MOVE, old_key, (key, row), whole)
+
+    return code.bind(ops, keys, put, olds, mark, log, slow), other
+
+
+def _at_end(at: int, end: int, table: Table) -> None:
+    if at != end:
+        raise malformed(f"a change of {table.id} is longer or shorter than its columns")
+
