@@ -1,0 +1,1 @@
+"""How cdcd is put to work: the demo, and what operators install."""
