@@ -83,5 +83,9 @@ class SinkCase(ABC):
         """The next commit takes place, and its answer does not arrive."""
 
     @abstractmethod
+    def request(self, command: str, argument: str) -> int:
+        """Leave a wish for the pipeline's daemon, as another process would; its number."""
+
+    @abstractmethod
     def crash(self) -> None:
         """At once, and started again."""

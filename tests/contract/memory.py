@@ -119,5 +119,8 @@ class MemorySinkCase(SinkCase):
     def lose_next_commit(self) -> None:
         self.server.faults.next("commit", Strike.LOST)
 
+    def request(self, command: str, argument: str) -> int:
+        return self.sink().wish(command, argument)
+
     def crash(self) -> None:
         self.server.crash()

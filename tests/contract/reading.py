@@ -69,7 +69,7 @@ def read(source: Source, stop: Position | None = None, limit: float = 20) -> tup
     end = time.monotonic() + limit
     while time.monotonic() < end:
         group = Group()
-        reading = source.read(group, stop, 0.3)
+        reading = source.read(group, stop, 0.1)
         groups.append(group)
         if reading is Reading.STOP or (reading is Reading.IDLE and group.empty and _at_head(source, group)):
             return groups, reading
