@@ -128,7 +128,7 @@ class Control:
 
     def chunks(self, session: Session) -> list[Chunk]:
         rows = [row for row in session.select("cdcd.chunks") if row[0] == self.pipeline]
-        return sorted(map(_chunk, rows), key=lambda chunk: chunk.id)
+        return sorted(map(chunk_of, rows), key=lambda chunk: chunk.id)
 
     def tables(self, session: Session) -> dict[str, Table]:
         rows = [row for row in session.select("cdcd.tables") if row[0] == self.pipeline]
@@ -138,7 +138,7 @@ class Control:
         """Change the record of a chunk, which must be in the other state."""
         key = (self.pipeline, chunk.table, str(chunk.number))
         row = session.lock("cdcd.chunks", key)
-        if row is None or _chunk(row).state is not before:
+        if row is None or chunk_of(row).state is not before:
             raise StateRefused(f"the chunk is not {before.value}", table=chunk.table, chunk=chunk.number)
         session.update("cdcd.chunks", key, lambda row: (self.pipeline, *_chunk_row(chunk)))
 
@@ -177,7 +177,7 @@ def _chunk_row(chunk: Chunk) -> Values:
     return (chunk.table, str(chunk.number), place, chunk.state.value, str(chunk.rows), str(chunk.bytes))
 
 
-def _chunk(row: Values) -> Chunk:
+def chunk_of(row: Values) -> Chunk:
     place = json.loads(row[3] or "")
     low, high = (None if bound is None else tuple(bound) for bound in (place["low"], place["high"]))
     return Chunk(

@@ -42,10 +42,11 @@ QUIET = frozenset({"head", "durable", "beat", "requests", "poll", "status", "con
 
 
 class Faults:
-    """What is planned. `calls` counts, `struck` tells what hit whom: a test proves by it that its fault took
-    place."""
+    """What is planned. `calls` counts, `struck` tells what hit whom: a test proves by it that its fault took place.
+    Only sessions whose name begins with `whose` are counted and hit."""
 
-    def __init__(self) -> None:
+    def __init__(self, whose: str = "") -> None:
+        self._whose = whose
         self.calls = 0
         self.struck: list[tuple[Strike | str, str, str]] = []
         self._plan: list[Fault] = []
@@ -64,6 +65,8 @@ class Faults:
 
     def due(self, op: str, who: str) -> Strike | str | None:
         """Count a call, and say what happens to it."""
+        if not who.startswith(self._whose):
+            return None
         if op not in QUIET:
             self.calls += 1
         for fault in self._plan:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from cdcd.model.table import Table
@@ -49,6 +49,8 @@ class MemoryServer:
         self.locks = Locks(self.changed)
         self.shown = 0
         """How often what everybody sees has changed."""
+        self.watcher: Callable[[], None] | None = None
+        """Called after each change of what everybody sees, under the lock."""
         self._calls = itertools.count(1)
 
     # --- for tests: a client that nothing happens to ---------------------------------------------------------------
@@ -136,6 +138,8 @@ class MemoryServer:
         self.shown += 1
         for record in commit.records:
             replay(self.heaps, record)
+        if self.watcher is not None:
+            self.watcher()
         self.changed.notify_all()
 
     def settle(self) -> None:
@@ -159,4 +163,6 @@ class MemoryServer:
             self.log.crash()
             self.heaps = self.log.heaps(self.log.end)
             self.shown += 1
+            if self.watcher is not None:
+                self.watcher()
             self.changed.notify_all()
