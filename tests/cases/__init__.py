@@ -1,0 +1,1 @@
+"""Golden cases as text files, and how they are read."""
