@@ -10,4 +10,4 @@ from connectors.jsonlines.sink import JsonLinesSink
 
 def sink(url: Url, name: str, options: SinkOptions) -> JsonLinesSink:
     """`url` says no more than that: there is one standard output."""
-    return JsonLinesSink(sys.stdout.buffer)
+    return JsonLinesSink(sys.stdout.buffer, options.checkpoint, options.tables)

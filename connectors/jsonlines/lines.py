@@ -58,14 +58,20 @@ class TableLines:
         self._heads = heads if self._keyed else {op: head + self._between for op, head in heads.items()}
 
     def new(self, op: bytes, rows: Sequence[bytes], end: bytes) -> bytes:
-        """Lines of rows without a past. Most lines are such: joins of constants, hardly a step per row."""
+        """Lines of rows without a past, as most lines are: one join of constants, keys and rows."""
         head, between, behind = self._heads[op], self._between, b',"unchanged":[],' + end
         if not self._keyed:
             return head + (behind + head).join(rows) + behind
         if len(rows) == 1:
             return b"".join((head, self._key_of_row(rows[0]), between, rows[0], behind))
-        keys = map(self._key_of_row, rows)
-        return head + (behind + head).join(map(between.join, zip(keys, rows, strict=True))) + behind
+        # Filled by slices, which cost a quarter of a loop, and half of a join per row.
+        pieces = [between] * (4 * len(rows))
+        pieces[0::4] = [behind + head] * len(rows)
+        pieces[1::4] = map(self._key_of_row, rows)
+        pieces[3::4] = rows
+        pieces[0] = head
+        pieces.append(behind)
+        return b"".join(pieces)
 
     def change(self, op: int, key: bytes, row: Any, old: bytes | None, end: bytes) -> bytes:
         """The line of any change: an entry of TableLog."""

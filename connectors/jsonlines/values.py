@@ -3,7 +3,8 @@
 Both give the same JSON value. Numbers are exact, with all their digits: a reader that parses them into doubles loses
 some, one that does not keeps all. What JSON has no number for (NaN, Infinity, -Infinity) is a string of that name.
 bytea is base64. Timestamps have a T, and a Z where they are instants; a year before 1 has ` BC` behind it, infinity
-is a string. JSON stays as it is, on one line. Everything else is a string of the server's own text.
+is a string. JSON stays as it is, on one line; its null and SQL's NULL look alike. Everything else is a string of the
+server's own text.
 """
 
 from __future__ import annotations
@@ -163,8 +164,8 @@ EXPRESSIONS: Mapping[str, Expressions] = {
         "timestamp_text(v)",
     ),
     "interval": _plain("interval"),
-    "json": Expressions("as it is, on one line", {"json": _ONE_LINE}, "json_text(v)"),
-    "jsonb": Expressions("as it is", {"jsonb": "v"}, "json_text(v)"),
+    "json": Expressions("as it is, on one line; a null in it looks like SQL's NULL", {"json": _ONE_LINE}, "json_text(v)"),
+    "jsonb": Expressions("as it is; null as in json", {"jsonb": "v"}, "json_text(v)"),
     "array": _NO_CANONICAL,
     "range": _NO_CANONICAL,
     "multirange": _NO_CANONICAL,
