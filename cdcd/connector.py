@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from cdcd.contracts import Sink, Source
+from cdcd.model.position import Checkpoint
+from cdcd.model.table import Table
 
 Url = Callable[[], str]
 """The URL with its secrets, as of the moment it is asked: a connector asks at each connect."""
@@ -14,19 +16,24 @@ Url = Callable[[], str]
 
 @dataclass(frozen=True, slots=True)
 class SourceOptions:
-    """What a source may be told beyond its URL. `temporary`: what is made at the source ends with the session."""
+    """What a source may be told beyond its URL. `temporary`: its slot ends with the session. The last two are what the
+    sink's facts ask for."""
 
     publication: str | None = None
     slot: str | None = None
     temporary: bool = False
     group_bytes: int = 4 << 20
+    lists_transactions: bool = False
+    wants_old: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class SinkOptions:
-    """What a sink may be told beyond its URL."""
+    """What a sink may be told beyond its URL. `checkpoint`, `tables`: where to go on, for one that keeps no state."""
 
     target_tables: str = "create"
+    checkpoint: Checkpoint | None = None
+    tables: tuple[Table, ...] = ()
 
 
 class Connector(Protocol):

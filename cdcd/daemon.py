@@ -17,13 +17,11 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Any, Protocol
 
-from cdcd import wiring
-from cdcd.config import HttpSettings, Pipeline
+from cdcd.config import HttpSettings
 from cdcd.engine.task import Outcome, Task
 from cdcd.errors import CdcdError
 from cdcd.health import Health
 from cdcd.log import get_logger
-from cdcd.progress import Progress
 from cdcd.status import serving
 
 log = get_logger("daemon")
@@ -137,12 +135,11 @@ class Ended:
 
 
 def run(
-    pipeline: Pipeline, http: HttpSettings, watch: Watch, report: int | None = None
+    task: Task, http: HttpSettings, watch: Watch, report: int | None = None
 ) -> tuple[Outcome, Mapping[str, Any]]:
     """Run one pipeline here until it ends, fails or is told to stop; raises what it failed with. Gives the last
     snapshot too. `report`: the file descriptor on which a supervisor listens."""
-    progress = Progress(name=pipeline.name)
-    task = wiring.task(pipeline, progress)
+    progress = task.progress
     health = Health(progress, http.stuck_after)
     teller = Report(report)
 

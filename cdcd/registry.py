@@ -16,6 +16,7 @@ from cdcd.connector import Connector
 from cdcd.errors import UsageError
 
 CONNECTORS: Mapping[str, str] = {
+    "jsonlines": "connectors.jsonlines.connector",
     "memory": "connectors.memory.connector",
     "postgres": "connectors.postgres.connector",
     "postgresql": "connectors.postgres.connector",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -11,32 +11,77 @@ from cdcd.connector import SinkOptions, SourceOptions
 from cdcd.contracts import Sink, Source
 from cdcd.engine.options import Options
 from cdcd.engine.task import Task
+from cdcd.facts import SinkFacts
+from cdcd.model.position import Checkpoint
 from cdcd.model.selection import Selection
+from cdcd.model.table import Table
 from cdcd.progress import Progress
 from cdcd.registry import connector
 
 End = TypeVar("End", Source, Sink)
 
 
-def source(pipeline: Pipeline, temporary: bool = False) -> Source:
-    """The pipeline's source, not yet connected."""
+def source(pipeline: Pipeline, facts: SinkFacts | None = None, temporary: bool = False) -> Source:
+    """The pipeline's source, not yet connected. `facts` of the sink it reads for, where it is to be read."""
     settings = pipeline.settings
     made = connector(pipeline.source.scheme, pipeline.source.key, "source")
-    options = SourceOptions(settings.publication, settings.slot, temporary, settings.group_bytes)
-    return made.source(pipeline.source.url, pipeline.name, options)
+    told = SourceOptions(
+        publication=settings.publication,
+        slot=settings.slot,
+        temporary=temporary,
+        group_bytes=settings.group_bytes,
+        lists_transactions=facts is not None and facts.lists_transactions,
+        wants_old=facts is not None and facts.wants_old,
+    )
+    return made.source(pipeline.source.url, pipeline.name, told)
 
 
-def sink(pipeline: Pipeline) -> Sink:
-    """The pipeline's sink, not yet connected."""
+def sink(pipeline: Pipeline, checkpoint: Checkpoint | None = None, tables: Iterable[Table] = ()) -> Sink:
+    """The pipeline's sink, not yet connected. `checkpoint`, `tables`: for one that keeps no state."""
     made = connector(pipeline.target.scheme, pipeline.target.key, "sink")
-    return made.sink(pipeline.target.url, pipeline.name, SinkOptions(pipeline.settings.target_tables))
+    told = SinkOptions(pipeline.settings.target_tables, checkpoint, tuple(tables))
+    return made.sink(pipeline.target.url, pipeline.name, told)
 
 
 def task(pipeline: Pipeline, progress: Progress) -> Task:
-    """The pipeline, ready to run. Both ends are built anew at each attempt. A connector that is missing is told now."""
+    """The pipeline, ready to run. Both ends are built anew at each attempt, with the passwords of that moment."""
+    _require(pipeline)
+
+    def connect() -> tuple[Source, Sink]:
+        target = sink(pipeline)
+        return source(pipeline, target.facts), target
+
+    return Task(options(pipeline), connect, progress)
+
+
+def tail(pipeline: Pipeline, progress: Progress) -> Task:
+    """A pipeline into a sink that keeps no state: where it stands is in the slot, or nowhere if that is temporary."""
+    _require(pipeline)
+    facts = sink(pipeline).facts
+    temporary = pipeline.settings.slot is None
+
+    def connect() -> tuple[Source, Sink]:
+        origin = source(pipeline, facts, temporary)
+        if temporary:
+            return origin, sink(pipeline)
+        try:
+            slot = origin.status()
+            if not slot["exists"]:
+                return origin, sink(pipeline)
+            carried = [table for table in origin.tables() if selection.matches(table.id)]
+            return origin, sink(pipeline, Checkpoint(origin.position(slot["confirmed"])), carried)
+        except BaseException:
+            origin.close()
+            raise
+
+    selection = Selection(pipeline.settings.tables)
+    return Task(options(pipeline), connect, progress)
+
+
+def _require(pipeline: Pipeline) -> None:
+    """A connector that is missing is told before anything is started."""
     connector(pipeline.source.scheme, pipeline.source.key, "source")
     connector(pipeline.target.scheme, pipeline.target.key, "sink")
-    return Task(options(pipeline), lambda: (source(pipeline), sink(pipeline)), progress)
 
 
 def options(pipeline: Pipeline) -> Options:

@@ -16,10 +16,11 @@ from cdcd.cli.drop import drop
 from cdcd.cli.reload import reload
 from cdcd.cli.run import run
 from cdcd.cli.status import status
+from cdcd.cli.tail import tail
 from cdcd.errors import CdcdError, Interrupted, UsageError
 from cdcd.secrets import hide
 
-COMMANDS: tuple[Callable[..., Any], ...] = (run, status, reload, drop)
+COMMANDS: tuple[Callable[..., Any], ...] = (run, tail, status, reload, drop)
 """One file each, in this order in --help."""
 
 EPILOG = (

@@ -8,11 +8,11 @@ from typing import Annotated, Any
 
 import typer
 
-from cdcd import daemon
+from cdcd import daemon, wiring
 from cdcd.cli import live
 from cdcd.cli.options import File, From, Json, Name, Names, Tables, To, chosen, http, start_log
 from cdcd.config import Load, TargetTables
-from cdcd.progress import volume
+from cdcd.progress import Progress, volume
 from cdcd.secrets import hide
 from cdcd.supervisor import Supervisor, child_command
 
@@ -87,7 +87,8 @@ def run(
     if len(config.pipelines) == 1:
         supervised = report is not None
         one = config.pipelines[0]
-        outcome, last = daemon.run(one, http(listen, config, supervised), live.watch(json, supervised), report)
+        task = wiring.task(one, Progress(name=one.name))
+        outcome, last = daemon.run(task, http(listen, config, supervised), live.watch(json, supervised), report)
         if not supervised:
             _tell([{**last, "outcome": outcome.value}], json)
         return 0

@@ -168,3 +168,19 @@ def test_drop_forgets(cli: Cdcd) -> None:
     done = cli.run("drop", *ENDS, "--force", "--yes", "--json")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == {"version": 1, "pipeline": "shop", "dropped": ["source", "target"]}
+
+
+def test_tail_prints_nothing_but_lines(cli: Cdcd) -> None:
+    done = cli.run("tail", "busy://a", "--until", "caught-up", "--json")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == ""
+    for line in done.stderr.splitlines():
+        assert json.loads(line)
+
+
+def test_tail_says_that_a_named_slot_stays(cli: Cdcd) -> None:
+    with cli.running("tail", "busy://a", "--slot", "s1") as running:
+        running.wait_said("up to date")
+        running.process.terminate()
+        assert running.wait(5) == 0
+        assert "the slot stays" in running.text

@@ -1,0 +1,80 @@
+"""`cdcd tail URL`: changes as lines of JSON on stdout, at least once; progress and errors on stderr."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import sys
+from typing import Annotated
+
+import typer
+
+from cdcd import daemon, wiring
+from cdcd.cli import live
+from cdcd.cli.options import Json, Tables, chosen, start_log
+from cdcd.config import PREFIX, HttpSettings, Pipeline
+from cdcd.engine.task import Outcome
+from cdcd.errors import CdcdError
+from cdcd.log import get_logger
+from cdcd.progress import Progress
+
+log = get_logger("cli.tail")
+
+
+def tail(
+    url: Annotated[str, typer.Argument(metavar="URL", help="The source. ${NAME} is replaced from the environment.")],
+    tables: Tables = None,
+    load: Annotated[bool, typer.Option("--load", help='Print the rows that are there first, with "op": "r".')] = False,
+    slot: Annotated[
+        str | None,
+        typer.Option(help="Go on where this slot stands, or make it; it stays. [default: a temporary one, from now]"),
+    ] = None,
+    publication: Annotated[str | None, typer.Option(help="A publication made by hand.", show_default=False)] = None,
+    until: Annotated[
+        str | None, typer.Option(metavar="caught-up|POSITION", help="End when this much has been printed.")
+    ] = None,
+    group_bytes: Annotated[
+        str | None, typer.Option(metavar="SIZE", help="How much of the stream is printed at once, at most.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Print changes as lines of JSON, from now on or from where a slot stands, until Ctrl-C. At least once.
+
+    \b
+    Example:
+      cdcd tail postgresql://cdcd@db1/shop --tables 'public.orders' | jq .after
+
+    --json makes the log and errors JSON too.
+    """
+    given = {
+        "from": url, "to": "jsonlines://stdout", "name": _name(slot), "tables": tables, "slot": slot,
+        "publication": publication, "group_bytes": group_bytes, "load": "full" if load else "skip",
+        "from_now": None if load else True, "until": until,
+    }
+    config = chosen(None, None, given)
+    start_log(config, json)
+    pipeline = config.pipelines[0]
+    watch = live.watch(json, supervised=sys.stdout.isatty())
+    try:
+        outcome, _ = daemon.run(wiring.tail(pipeline, Progress(name=pipeline.name)), HttpSettings(), watch)
+    finally:
+        if slot is None:
+            _sweep(pipeline)
+    if outcome is Outcome.STOPPED and slot is not None:
+        log.info("the slot stays, and holds back log until it is read or dropped", slot=slot)
+
+
+def _name(slot: str | None) -> str:
+    """What the publication made for it is called by: the slot, so that the next run finds it; else nothing lasting."""
+    if slot is None:
+        return f"tail_{secrets.token_hex(4)}"
+    return re.sub("[^a-z0-9_]", "_", slot.removeprefix(PREFIX).lower())[:50]
+
+
+def _sweep(pipeline: Pipeline) -> None:
+    """The temporary slot went with its session; the publication goes here."""
+    try:
+        with wiring.opened(wiring.source(pipeline)) as source:
+            source.drop()
+    except CdcdError as error:
+        log.warning("the publication made for tail stays", publication=f"{PREFIX}{pipeline.name}", why=error.what)
