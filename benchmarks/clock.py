@@ -1,0 +1,79 @@
+"""The clock of all contenders: from the first streamed byte to the durable end, both told by the servers.
+
+Begun: the walsender that reads the slot has decoded past the place where the backlog begins (pg_stat_replication's
+sent_lsn), so no program's start is in. Ended: the marker, the backlog's last transaction, is visible at the target and
+the target has flushed its log that far: rows and checkpoint, or replication origin, outlive a crash.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any
+
+import psycopg2.extensions
+
+from benchmarks.servers import Pair
+from tests.servers.address import connect
+
+LIMIT = 600.0
+STEP = 0.004
+
+
+class Watch:
+    """Looks at both servers every few milliseconds, on connections opened before."""
+
+    def __init__(self, pair: Pair) -> None:
+        self._source = connect(pair.source.admin_url)
+        self._target = connect(pair.target.admin_url)
+
+    def __enter__(self) -> Watch:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._source.close()
+        self._target.close()
+
+    def begun(self, slot: str, place: str, alive: Callable[[], None]) -> float:
+        """When the slot's first bytes past `place` were sent."""
+        query = (
+            "SELECT r.sent_lsn > %s::pg_lsn FROM pg_stat_replication r"
+            " JOIN pg_replication_slots s ON s.active_pid = r.pid WHERE s.slot_name = %s"
+        )
+        return self._until(lambda: bool(_one(self._source, query, place, slot)), alive, f"{slot} to stream")
+
+    def reading(self, alive: Callable[[], None]) -> float:
+        """When the source began to send a COPY."""
+        query = "SELECT count(*) > 0 FROM pg_stat_progress_copy WHERE command = 'COPY TO' AND bytes_processed > 0"
+        return self._until(lambda: bool(_one(self._source, query)), alive, "a COPY to begin")
+
+    def durable(self, alive: Callable[[], None], query: str = "SELECT count(*) = 1 FROM marker") -> float:
+        """When what `query` tells of, asked at the target, has become true and durable."""
+        self._until(lambda: bool(_one(self._target, query)), alive, "the end")
+        place = _one(self._target, "SELECT pg_current_wal_insert_lsn()")
+        flushed = "SELECT pg_current_wal_flush_lsn() >= %s::pg_lsn"
+        return self._until(lambda: bool(_one(self._target, flushed, place)), alive, "the log to be flushed")
+
+    def _until(self, condition: Callable[[], bool], alive: Callable[[], None], what: str) -> float:
+        end = time.monotonic() + LIMIT
+        while not condition():
+            if time.monotonic() > end:
+                raise TimeoutError(f"waited {LIMIT:g} s for {what}")
+            alive()
+            time.sleep(STEP)
+        return time.monotonic()
+
+
+def place(pair: Pair) -> str:
+    """The end of the source's log now."""
+    return str(pair.source.admin("SELECT pg_current_wal_insert_lsn()")[0][0])
+
+
+def _one(connection: psycopg2.extensions.connection, query: str, *values: object) -> Any:
+    with connection.cursor() as cursor:
+        cursor.execute(query, values or None)
+        row = cursor.fetchone()
+        return row[0] if row else None

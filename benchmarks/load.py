@@ -1,0 +1,74 @@
+"""Copying one table whole, against psql's COPY (binary) piped into psql's COPY."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable
+from typing import Any
+
+from benchmarks.clock import Watch
+from benchmarks.contenders import Cdcd
+from benchmarks.mixed import ROWS, SCHEMA, Backlog
+from benchmarks.result import Ratio
+from benchmarks.servers import Pair, Servers
+from tests.servers import Database
+from tests.servers.roles import PASSWORDS
+
+Say = Callable[[str], None]
+
+ALL_IN = "SELECT count(*) > 0 AND bool_and(state = 'in') FROM cdcd.chunks"
+
+
+def measure(servers: Servers, rows: int, runs: int, at_least: float, aim: float, say: Say) -> Ratio:
+    """In turn; both write a table that has its primary key already, since cdcd makes that before it copies."""
+    work = f"full load of {rows:,} rows, one table"
+    seconds: dict[str, list[float]] = {"cdcd": [], "psql": []}
+    with servers.pair() as pair:
+        pair.source.sql(SCHEMA)
+        pair.source.sql(f"INSERT INTO mixed {ROWS.format(first=1, last=rows)}")
+        pair.source.sql("VACUUM ANALYZE mixed")
+        say(work)
+        for run in range(runs):
+            order = ["cdcd", "psql"] if run % 2 == 0 else ["psql", "cdcd"]
+            for name in order:
+                pair.target.sql("DROP TABLE IF EXISTS mixed, marker")
+                pair.checkpoint()
+                took = _cdcd(pair, run) if name == "cdcd" else _psql(servers, pair)
+                Backlog.verify(pair)
+                seconds[name].append(took)
+                say(f"  {run + 1}/{runs} {name}: {took:.2f} s, {rows / took:,.0f} rows/s")
+    return Ratio(work, "psql COPY (binary) | COPY", rows, seconds, at_least, aim)
+
+
+def _cdcd(pair: Pair, run: int) -> float:
+    """From the first byte of COPY to the last chunk durably in. Then it is left to end by itself."""
+    daemon = Cdcd(pair)
+    with Watch(pair) as watch:
+        daemon.launch(run, load="full")
+        begun = watch.reading(daemon.check)
+        ended = watch.durable(daemon.check, ALL_IN)
+    daemon.stop(run)
+    daemon.drop(run)
+    return ended - begun
+
+
+def _psql(servers: Servers, pair: Pair) -> float:
+    pair.target.sql(SCHEMA)
+    with Watch(pair) as watch:
+        copy_out = _start(servers, pair.source, "COPY mixed TO STDOUT (FORMAT binary)", stdout=subprocess.PIPE)
+        copy_in = _start(servers, pair.target, "COPY mixed FROM STDIN (FORMAT binary)", stdin=copy_out.stdout)
+        begun = watch.reading(lambda: None)
+        if copy_out.wait() or copy_in.wait():
+            raise RuntimeError("psql failed")
+        ended = watch.durable(lambda: None, "SELECT true")
+    return ended - begun
+
+
+def _start(servers: Servers, database: Database, command: str, **pipes: Any) -> subprocess.Popen[bytes]:
+    server, role = database.server, database.owner
+    login = ["-h", server.host, "-p", str(server.port), "-U", role, "-d", database.name]
+    return subprocess.Popen(
+        [servers.program("psql"), "-X", "-q", "-v", "ON_ERROR_STOP=1", *login, "-c", command],
+        env={**os.environ, "PGPASSWORD": PASSWORDS[role]}, **pipes,
+    )

@@ -1,0 +1,77 @@
+"""The results on a terminal, and in benchmarks/RESULTS.md."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.result import Result
+
+FILE = Path(__file__).with_name("RESULTS.md")
+HEADINGS = ("work", "against", "measured", "spread", "at least", "aim", "verdict")
+
+EXPLAINED = """\
+How fast cdcd is, printed by `make bench`. A figure is a ratio of medians: how many times as fast cdcd was as the peer
+named, on the same two servers in the same run; *spread* is the lowest and the highest ratio of one round.
+
+- The table has ten columns: bigint (key), integer, smallint, boolean, double, timestamptz, numeric(12,2), uuid, and
+  two texts.
+- Slots stand first, then the backlog is written, then the contenders read it in turn, the order changing with each
+  round, each from a slot of its own into a target that was put back to where it was.
+- The clock runs from the first byte streamed (`sent_lsn` of the slot's walsender passes the backlog's beginning) to the
+  durable end (the last transaction is visible at the target, and its server has flushed its log up to there). Nobody's
+  start is in, and it is the same two looks at the servers for everyone.
+- Logical replication runs as a subscription with PostgreSQL's defaults, and once more with `synchronous_commit = on`;
+  the bar is the faster of the two medians. cdcd runs with its defaults, as roles that are no superusers.
+- After each run the servers' digests of both tables are compared.
+"""
+
+
+def show(console: Console, results: Sequence[Result]) -> None:
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for heading in HEADINGS:
+        table.add_column(heading, justify="left" if heading in ("work", "against", "verdict") else "right")
+    for result in results:
+        style = {"aim met": "green", "met": "", "NOT MET": "red"}[result.verdict]
+        table.add_row(*result.cells(), style=style)
+    console.print(table)
+
+
+def write(results: Sequence[Result], server: str, runs: int, complete: bool) -> None:
+    """RESULTS.md; not after a quick look."""
+    lines = ["# Results", "", EXPLAINED, *_circumstances(server, runs), ""]
+    lines += ["| " + " | ".join(HEADINGS) + " |", "|---|---|--:|--:|--:|--:|---|"]
+    lines += ["| " + " | ".join(result.cells()) + " |" for result in results]
+    lines += ["", "## Thousands of rows a second, median (lowest–highest)", ""]
+    lines += ["These depend on the machine; the ratios above should not.", ""]
+    for result in results:
+        if detail := result.detail():
+            lines.append(f"- {result.cells()[0]}: " + "; ".join(detail))
+    if complete:
+        FILE.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _circumstances(server: str, runs: int) -> list[str]:
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], cwd=FILE.parent, capture_output=True, text=True, check=False
+    ).stdout.strip()
+    return [
+        f"Measured {datetime.now(UTC):%Y-%m-%d} at commit {commit or 'unknown'}: PostgreSQL {server}, Python "
+        f"{platform.python_version()}, {os.cpu_count()} cores shared by both servers and the contender, "
+        f"{memory:.0f} GB of memory, {_processor()}; {runs} runs of each.",
+    ]
+
+
+def _processor() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.machine()

@@ -1,0 +1,60 @@
+"""Streaming inserts, updates and deletes, against PostgreSQL's own logical replication."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from benchmarks.clock import Watch, place
+from benchmarks.contenders import PUBLICATION, Cdcd, Contender, Native
+from benchmarks.mixed import Backlog
+from benchmarks.result import Ratio
+from benchmarks.servers import Pair, Servers
+
+Say = Callable[[str], None]
+
+HOPELESS = 3.0
+"""A peer that took so many times as long as the fastest in its first run cannot be the bar, and is not run again."""
+
+
+def measure(servers: Servers, backlog: Backlog, runs: int, at_least: float, aim: float, say: Say) -> Ratio:
+    """All contenders in turn, `runs` times, who begins changing with each round."""
+    shape = f"{backlog.size:,} row{'s' if backlog.size > 1 else ''} a transaction"
+    work = f"streaming {backlog.rows:,} {backlog.kind}, {shape}"
+    with servers.pair() as pair:
+        backlog.fill(pair)
+        contenders: list[Contender] = [Cdcd(pair), Native(pair), Native(pair, "on")]
+        pair.source.sql(f"CREATE PUBLICATION {PUBLICATION} FOR TABLE mixed, marker")
+        for contender in contenders:
+            for run in range(runs):
+                contender.prepare(run)
+        start = place(pair)
+        say(f"{work}: writing the backlog")
+        backlog.write(pair.source)
+        seconds: dict[str, list[float]] = {contender.name: [] for contender in contenders}
+        for run in range(runs):
+            turn = run % len(contenders)
+            for contender in contenders[turn:] + contenders[:turn]:
+                if _hopeless(contender.name, seconds):
+                    continue
+                took = _one(pair, backlog, contender, run, start)
+                seconds[contender.name].append(took)
+                say(f"  {run + 1}/{runs} {contender.name}: {took:.2f} s, {backlog.rows / took:,.0f} rows/s")
+    return Ratio(work, "logical replication", backlog.rows, seconds, at_least, aim)
+
+
+def _hopeless(name: str, seconds: dict[str, list[float]]) -> bool:
+    """Known once all peers have had a turn. synchronous_commit = on takes minutes where each row is a transaction."""
+    peers = [each[0] for other, each in seconds.items() if each and other != "cdcd"]
+    return name != "cdcd" and len(peers) > 1 and bool(seconds[name]) and seconds[name][0] > HOPELESS * min(peers)
+
+
+def _one(pair: Pair, backlog: Backlog, contender: Contender, run: int, start: str) -> float:
+    backlog.reset(pair)
+    pair.checkpoint()
+    with Watch(pair) as watch:
+        contender.start(run)
+        begun = watch.begun(contender.slot(run), start, contender.check)
+        ended = watch.durable(contender.check)
+    contender.stop(run)
+    backlog.verify(pair)
+    return ended - begun
