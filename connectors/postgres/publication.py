@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from cdcd.model.table import Table
 from connectors.postgres.ask import Asker
-from connectors.postgres.replication import quote_identifier
+from connectors.postgres.names import quote_identifier
 
 PUBLISHES = "publish = 'insert, update, delete, truncate', publish_via_partition_root = true"
 
@@ -21,7 +21,7 @@ def has_identity(table: Table) -> bool:
 
 
 def exists(asker: Asker, name: str) -> bool:
-    return bool(asker.ask("SELECT FROM pg_publication WHERE pubname = %s", name))
+    return bool(asker.ask("SELECT 1 FROM pg_publication WHERE pubname = %s", name))
 
 
 def publish_tables(asker: Asker, name: str, tables: Sequence[Table]) -> None:

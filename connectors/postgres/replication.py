@@ -20,15 +20,6 @@ SETTINGS = {"wal_sender_timeout": "60s"}
 """Some services switch it off, and a connection that was cut would then hold its slot for ever (PG-07)."""
 
 
-def quote_identifier(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
-
-
-def quote_literal(text: str) -> str:
-    escaped = text.replace("'", "''")
-    return f" E'{escaped}'".replace("\\", "\\\\") if "\\" in text else f"'{escaped}'"
-
-
 class Session:
     """A connection through libpq alone whose every wait ends when `wake` is set."""
 
@@ -82,10 +73,19 @@ class Session:
             pass
         return self.answer()
 
-    def send(self, statement: str) -> None:
+    def run_binary(self, statement: str, oids: list[int], values: list[bytes]) -> list[list[str | None]]:
+        """Run a statement with parameters of these types in their binary form."""
+        self.send(statement, oids, values)
+        return self.answer()
+
+    def send(self, statement: str, oids: list[int] | None = None, values: list[bytes] | None = None) -> None:
         """The first half of `run`, for who has something to do meanwhile."""
         try:
-            self.conn.send_query(statement.encode())
+            if values is None:
+                self.conn.send_query(statement.encode())
+            else:
+                formats = [pq.Format.BINARY] * len(values)
+                self.conn.send_query_params(statement.encode(), values, oids, formats, pq.Format.TEXT)
             while self.conn.flush():
                 self._wake.wait(self.conn.socket, select.POLLOUT, 1.0)
         except psycopg.Error as error:

@@ -9,8 +9,8 @@ from typing import Any
 
 from cdcd.errors import CdcdError, SlotInUse, SlotLost, StateRefused
 from connectors.postgres.ask import Asker
+from connectors.postgres.names import quote_identifier
 from connectors.postgres.position import format_lsn, parse_lsn
-from connectors.postgres.replication import quote_identifier
 from connectors.postgres.wire import Wake
 
 PLUGIN = "pgoutput"

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import secrets
 import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
+from weakref import WeakSet
 
-from cdcd.contracts import Finding, Reading, Snapshot
-from cdcd.errors import CdcdError, StateRefused
+from cdcd.contracts import Finding, Reading
+from cdcd.errors import CdcdError, StateRefused, UsageError
+from cdcd.log import get_logger
 from cdcd.model.chunk import Bound
 from cdcd.model.group import Group
 from cdcd.model.position import Checkpoint, Identity
@@ -15,17 +18,24 @@ from cdcd.model.table import Table
 from cdcd.rows import RowForm
 from connectors.postgres.ask import Asker
 from connectors.postgres.catalogue import read_tables
+from connectors.postgres.check import check_source
+from connectors.postgres.export import Exported, create_slot, import_snapshot, wait_settled
 from connectors.postgres.follow import Follower
+from connectors.postgres.locate import Locator
+from connectors.postgres.objects import read_objects
+from connectors.postgres.order import read_bounds
 from connectors.postgres.position import Lsn
-from connectors.postgres.publication import drop_publication, publish_tables
+from connectors.postgres.publication import drop_publication, exists, publish_tables
 from connectors.postgres.replication import Session
 from connectors.postgres.server import flushed, read_identity, verify_server
 from connectors.postgres.slot import drop_slot, free_slot, read_slot, start_statement, verify_slot
+from connectors.postgres.snapshot import PostgresSnapshot
 from connectors.postgres.stream import Stream
 from connectors.postgres.tuples import TupleCode
 from connectors.postgres.types_wire import choose, fill, wire_types
 from connectors.postgres.wire import Wake
 
+log = get_logger("postgres.source")
 
 class PostgresSource:
     """A database read through logical replication. `publication`, `slot`: given by hand, and then left as they are.
@@ -71,7 +81,10 @@ class PostgresSource:
         self._binary = False
         self._follower: Follower | None = None
         self._session: Session | None = None  # the one that holds a temporary slot
+        self._comparer: Session | None = None
         self._lock = threading.Lock()
+        self._snapshots: WeakSet[Wake] = WeakSet()
+        self._locators: dict[str, Locator] = {}
 
     # --- what is there --------------------------------------------------------------------------------------------
 
@@ -174,10 +187,112 @@ class PostgresSource:
         if self._follower is not None:
             self._follower.confirmed = max(self._follower.confirmed, position.lsn)
 
+    # --- slot and snapshots ---------------------------------------------------------------------------------------
+
+    def intent(self) -> Mapping[str, Any]:
+        """`found`: a slot of that name was there before, and is not ours to drop, whoever asks later."""
+        found = read_slot(self._asker, self.slot) is not None
+        return {
+            "slot": self.slot, "publication": self.publication, "nonce": secrets.token_hex(8), "found": found
+        }  # fmt: skip
+
+    def prepare(self, tables: Sequence[Table], intent: Mapping[str, Any], load: bool) -> PostgresSnapshot:
+        if self._own_publication:
+            publish_tables(self._asker, self.publication, tables)
+        elif not exists(self._asker, self.publication):
+            raise UsageError("the publication does not exist", publication=self.publication)
+        if not self._temporary and read_slot(self._asker, self.slot) is not None:
+            self._drop_unstarted(intent)
+        session = self._connect()
+        try:
+            made = create_slot(session, self._asker, self.slot, temporary=self._temporary, export=load)
+        except BaseException:
+            session.close()
+            raise
+        log.info("slot created", slot=self.slot, place=str(Lsn(made.place)), temporary=self._temporary)
+        keeper: Session | None = session
+        if self._temporary:
+            self._session, keeper = session, None  # the slot is this session's, and is read by it
+        elif not load:
+            session.close()
+            keeper = None
+        return self._snapshot_of(made, keeper)
+
+    def _drop_unstarted(self, intent: Mapping[str, Any]) -> None:
+        """A slot is there. Ours, if an earlier run stored that it was about to make it: nothing was started with it."""
+        if not (intent.get("stored") and not intent.get("found")) or not self._own_slot:
+            raise StateRefused(
+                "a replication slot of this name exists, and this pipeline never started",
+                why="another pipeline of the same name reads this source for another target, or the slot is left over "
+                "from one whose target is gone",
+                hint=f"give this pipeline another name, or drop the slot: "
+                f"SELECT pg_drop_replication_slot('{self.slot}')",
+                slot=self.slot,
+            )
+        log.info("slot of an unfinished start dropped", slot=self.slot)
+        drop_slot(self._asker, self.slot, self._app, self._wake)
+
+    def snapshot(self) -> PostgresSnapshot:
+        session = self._connect("snapshot")
+        name = f"{self.slot[:46]}_{secrets.token_hex(6)}"
+        try:
+            return self._snapshot_of(create_slot(session, self._side_asker, name, temporary=True, export=True), session)
+        except BaseException:
+            session.close()
+            raise
+
+    def _snapshot_of(self, made: Exported, keeper: Session | None) -> PostgresSnapshot:
+        wake = Wake()
+        with self._lock:
+            self._snapshots.add(wake)
+        if made.snapshot is not None:
+            importer = Session(self._url, f"{self._app}/snapshot", self._wake, replication=False)
+            try:
+                wait_settled(self._side_asker, import_snapshot(importer, made.snapshot), self._wake)
+            except BaseException:
+                if keeper is not None:
+                    keeper.close()
+                raise
+            finally:
+                importer.close()
+
+        def connect(wake: Wake) -> Session:
+            return Session(self._url, f"{self._app}/load", wake, replication=False)
+
+        return PostgresSnapshot(made.place, made.snapshot, keeper, connect, self._side_asker, wake)
+
+    # --- the key's order ------------------------------------------------------------------------------------------
+
+    def bounds(self, table: Table, target_bytes: int) -> list[tuple[tuple[str, ...], Bound]]:
+        return read_bounds(self._asker, table, target_bytes)
+
+    def locate(
+        self, table: Table, columns: tuple[str, ...], bounds: Sequence[Bound], form: RowForm, keys: Sequence[bytes]
+    ) -> list[int]:
+        if table.id not in self._locators or not self._locators[table.id].serves(columns, bounds, form):
+            asker = self._reader_asker
+            self._locators[table.id] = Locator(asker, self._order_session, table, columns, bounds, form)
+        return self._locators[table.id].locate(keys)
+
+    def _order_session(self) -> Session:
+        """The reader's own, for comparisons with binary parameters, which psycopg2 cannot send."""
+        if self._comparer is None:
+            self._comparer = Session(self._url, f"{self._app}/locate", self._wake, replication=False)
+        return self._comparer
+
+    def objects(self, tables: Sequence[Table]) -> list[str]:
+        return read_objects(self._side_asker, tables)
+
+    def check(self, tables: Sequence[Table]) -> list[Finding]:
+        return check_source(
+            self._asker, self._url, self._app, self._wake, self.publication, self._own_publication, self.slot, tables
+        )
+
     # --- the end --------------------------------------------------------------------------------------------------
 
-    def _connect(self) -> Session:
-        return Session(self._url, self._app, self._wake)
+    def _connect(self, purpose: str = "") -> Session:
+        name = f"{self._app}/{purpose}" if purpose else self._app
+        return Session(self._url, name, self._wake, replication=True)
 
     def _end_stream(self) -> None:
         follower, self._follower = self._follower, None
@@ -186,14 +301,18 @@ class PostgresSource:
 
     def interrupt(self) -> None:
         self._wake.set()
+        with self._lock:
+            for wake in self._snapshots:
+                wake.set()
         for asker in (self._asker, self._reader_asker, self._side_asker):
             asker.interrupt()
 
     def close(self) -> None:
         self._end_stream()
-        if self._session is not None:
-            self._session.close()
-            self._session = None
+        for session in (self._session, self._comparer):
+            if session is not None:
+                session.close()
+        self._session = self._comparer = None
         for asker in (self._asker, self._reader_asker, self._side_asker):
             asker.close()
 
@@ -208,27 +327,3 @@ class PostgresSource:
         if self._own_publication:
             drop_publication(self._asker, self.publication)
 
-    # --- not yet --------------------------------------------------------------------------------------------------
-
-    def check(self, tables: Sequence[Table]) -> list[Finding]:
-        raise NotImplementedError
-
-    def intent(self) -> Mapping[str, Any]:
-        raise NotImplementedError
-
-    def prepare(self, tables: Sequence[Table], intent: Mapping[str, Any], load: bool) -> Snapshot:
-        raise NotImplementedError
-
-    def snapshot(self) -> Snapshot:
-        raise NotImplementedError
-
-    def bounds(self, table: Table, target_bytes: int) -> list[tuple[tuple[str, ...], Bound]]:
-        raise NotImplementedError
-
-    def objects(self, tables: Sequence[Table]) -> list[str]:
-        raise NotImplementedError
-
-    def locate(
-        self, table: Table, columns: tuple[str, ...], bounds: Sequence[Bound], form: RowForm, keys: Sequence[bytes]
-    ) -> list[int]:
-        raise NotImplementedError

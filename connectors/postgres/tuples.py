@@ -182,6 +182,10 @@ class TupleCode:
 
         return checked
 
+    def converter(self, place: int) -> Callable[[bytes], bytes]:
+        """What makes the field at `place` of a value."""
+        return self._converters.get(place, bytes)
+
     # --- generated ------------------------------------------------------------------------------------------------
 
     def _compile_join(self) -> Callable[..., bytes]:

@@ -67,6 +67,9 @@ class Wake:
                     os.close(fd)
             self._read = self._write = -1
 
+    def __del__(self) -> None:
+        self.close()
+
 
 class Wire(Protocol):
     """Where frames come from. `data[pos:limit]` is what has come and was not read; PAD follows it."""

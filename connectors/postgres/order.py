@@ -1,0 +1,93 @@
+"""The order of a table's key, in which chunks are cut: the server's, and whether Python can reproduce it (T-PG-11)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from cdcd.model.chunk import Bound
+from cdcd.model.table import Table
+from connectors.postgres.ask import Asker
+from connectors.postgres.names import quote_identifier, relation
+
+SAMPLED = 64 << 20
+"""Bytes of a table that are looked at for its quantiles."""
+
+SCALARS = frozenset(("int2", "int4", "int8", "oid", "uuid", "date", "timestamp", "timestamptz", "bytea", "bool"))
+"""Types whose order is that of numbers or bytes everywhere."""
+
+# Under "C" and in the C.UTF-8 of libc and of the server itself, text stands in the order of code points, as UTF-8 does.
+_ORDER = """
+WITH RECURSIVE chain AS (
+    SELECT a.attname, a.attcollation, t.oid, t.typtype, t.typbasetype
+    FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid WHERE a.attrelid = %s AND a.attname = ANY (%s)
+    UNION ALL
+    SELECT c.attname, c.attcollation, t.oid, t.typtype, t.typbasetype
+    FROM chain c JOIN pg_type t ON t.oid = c.typbasetype WHERE c.typtype = 'd')
+SELECT c.attname, t.typname, t.typarray::int8, format_type(t.oid, -1),
+       CASE WHEN c.attcollation <> 0 THEN quote_ident(n.nspname) || '.' || quote_ident(co.collname) END,
+       coalesce(l.provider = 'b' OR l.provider <> 'i' AND l.collation IN ('C', 'POSIX', 'C.UTF-8', 'C.utf8'), false),
+       current_setting('server_encoding') = 'UTF8'
+FROM chain c JOIN pg_type t ON t.oid = c.oid
+LEFT JOIN pg_collation co ON co.oid = c.attcollation LEFT JOIN pg_namespace n ON n.oid = co.collnamespace
+LEFT JOIN LATERAL (
+    SELECT x.datcollate AS collation, coalesce(to_jsonb(x) ->> 'datlocprovider', 'c') AS provider
+    FROM pg_database x WHERE co.collprovider = 'd' AND x.datname = current_database()
+    UNION ALL SELECT co.collcollate, co.collprovider::text WHERE co.collprovider <> 'd') l ON true
+WHERE c.typtype <> 'd'
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Ordered:
+    """One key column: its base type, that type's array, and whether Python's order of its values is the server's."""
+
+    name: str
+    type: str
+    array: int
+    native: str
+    collation: str | None
+    here: bool
+
+
+def key_order(asker: Asker, table: Table) -> Mapping[str, Ordered]:
+    """The key's columns by name."""
+    found = {}
+    for name, type, array, native, collation, by_code, utf8 in asker.ask(_ORDER, table.oid, list(table.key)):
+        here = type in SCALARS or (type in ("text", "varchar") and bool(by_code) and utf8)
+        found[name] = Ordered(name, type, array, native, collation, here)
+    return {name: found[name] for name in table.key}
+
+
+def read_bounds(asker: Asker, table: Table, target_bytes: int) -> list[tuple[tuple[str, ...], Bound]]:
+    """Quantiles of a sample, in the order of the key's index: all key columns where Python can order them, else the
+    first, as the server orders it."""
+    parts = -(-table.bytes // max(1, target_bytes))
+    if not table.key or parts < 2:
+        return []
+    order = key_order(asker, table)
+    columns = tuple(table.key) if all(column.here for column in order.values()) else table.key[:1]
+    percent = min(100.0, 100.0 * SAMPLED / table.bytes)
+    sample = f" TABLESAMPLE SYSTEM ({percent:.6f})" if percent < 100 else ""
+    bounds = _quantiles(asker, table, columns, parts, sample)
+    if not bounds and percent < 100:
+        bounds = _quantiles(asker, table, columns, parts, "")
+    return [(columns, bound) for bound in bounds]
+
+
+def _quantiles(asker: Asker, table: Table, columns: tuple[str, ...], parts: int, sample: str) -> list[Bound]:
+    names = ", ".join(quote_identifier(name) for name in columns)
+    texts = ", ".join(f"{quote_identifier(name)}::text" for name in columns)
+    rows = asker.ask(
+        f"""SELECT {texts} FROM (
+                SELECT DISTINCT ON (part) part, {names}
+                FROM (SELECT {names}, ntile({parts}) OVER (ORDER BY {names}) AS part
+                      FROM {relation(table)}{sample}) s
+                WHERE part > 1 ORDER BY part, {names}) q
+            ORDER BY part"""
+    )
+    bounds: list[Bound] = []
+    for row in rows:
+        if not bounds or bounds[-1] != tuple(row):
+            bounds.append(tuple(row))
+    return bounds
