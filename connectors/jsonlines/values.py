@@ -164,8 +164,10 @@ EXPRESSIONS: Mapping[str, Expressions] = {
         "timestamp_text(v)",
     ),
     "interval": _plain("interval"),
-    "json": Expressions("as it is, on one line; a null in it looks like SQL's NULL", {"json": _ONE_LINE}, "json_text(v)"),
-    "jsonb": Expressions("as it is; null as in json", {"jsonb": "v"}, "json_text(v)"),
+    "json": Expressions(
+        "as it is, on one line; its null and SQL's NULL look alike", {"json": _ONE_LINE}, "json_text(v)"
+    ),
+    "jsonb": Expressions("as it is; null as with json", {"jsonb": "v"}, "json_text(v)"),
     "array": _NO_CANONICAL,
     "range": _NO_CANONICAL,
     "multirange": _NO_CANONICAL,
