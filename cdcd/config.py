@@ -208,10 +208,10 @@ def read_file(path: Path, overrides: Mapping[str, Any] | None = None, names: Seq
     return Config(pipelines, parsed.http, parsed.log)
 
 
-def from_options(options: Mapping[str, Any]) -> Pipeline:
+def from_options(options: Mapping[str, Any], words: Mapping[str, str] | None = None) -> Pipeline:
     """The pipeline that the command line describes: keys as in the file, None for an option not given."""
     given = {key: value for key, value in options.items() if value is not None}
-    places = Places(None, given)
+    places = Places(None, given, words)
     try:
         settings = PipelineSettings.model_validate(_expanded(given, places, ()))
     except ValidationError as error:

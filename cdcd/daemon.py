@@ -171,7 +171,7 @@ def run(
         finally:
             watch.close()
         if ended.error is not None and not stopping:
-            progress.last_error = str(ended.error)
+            progress.phase, progress.last_error = "stopping", str(ended.error)
             teller.send(snapshot())
             raise ended.error
         if ended.error is not None:

@@ -17,13 +17,16 @@ Path = Sequence[str | int]
 class Places:
     """How a key is called where the person wrote it."""
 
-    def __init__(self, file: str | None, raw: Mapping[str, Any]) -> None:
+    def __init__(self, file: str | None, raw: Mapping[str, Any], words: Mapping[str, str] | None = None) -> None:
+        """`words`: what keys are called on a command line where they are no options."""
         self._file = file
         self._raw = raw
+        self._words = words or {}
 
     def name(self, path: Path) -> str:
         if self._file is None:
-            return "--" + str(path[0]).replace("_", "-") if path else "the options"
+            key = str(path[0]) if path else ""
+            return self._words.get(key) or ("--" + key.replace("_", "-") if key else "the options")
         words: list[str] = []
         rest = list(path)
         if rest[:1] == ["pipeline"] and len(rest) > 1 and isinstance(rest[1], int):

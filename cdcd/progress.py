@@ -12,6 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
+from cdcd.secrets import hide
+
 Phase = Literal[
     "starting", "claiming", "checking", "loading", "catching up", "streaming",
     "standby", "waiting", "stopping",
@@ -100,7 +102,8 @@ class Progress:
             case _:
                 said = ""
         if self.last_error:
-            error = f"{self.last_error.splitlines()[0]} (tried again {self.retries} times)"
+            tried = f" (tried again {self.retries} times)" if self.retries else ""
+            error = f"{hide(self.last_error.splitlines()[0])}{tried}"
             said = f"{said}; {error}" if said else error
         return f"{self.phase}: {said}" if said else self.phase
 
@@ -130,8 +133,13 @@ class Progress:
         """All of it as plain values: for `/status`, for metrics, and for the supervisor of this process."""
         plain = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in _LIVE}
         plain |= {
-            "load_rows": self.rows_read, "load_bytes": self.bytes_read, "load_rate": round(self.load_rate),
-            "change_rate": round(self.change_rate, 1), "dead": self.dead, "sentence": self.sentence(),
+            "load_rows": self.rows_read,
+            "load_bytes": self.bytes_read,
+            "load_rate": round(self.load_rate),
+            "change_rate": round(self.change_rate, 1),
+            "dead": self.dead,
+            "last_error": hide(self.last_error),
+            "sentence": self.sentence(),
         }
         return plain
 

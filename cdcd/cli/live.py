@@ -28,9 +28,9 @@ class Terminal:
         self._live.start()
 
     def show(self, snapshots: Sequence[Mapping[str, Any]]) -> None:
-        table = Table.grid(padding=(0, 2))
+        table = Table.grid(padding=(0, 2), expand=True)
         table.add_column(style="bold", no_wrap=True)
-        table.add_column(no_wrap=True, overflow="ellipsis")
+        table.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
         for snapshot in snapshots:
             style = "red" if snapshot.get("unhealthy") or snapshot.get("last_error") else ""
             table.add_row(snapshot["name"], Text(snapshot["sentence"], style=style))

@@ -47,7 +47,7 @@ def chosen(
             missing = " and ".join(f"--{key}" for key in ("from", "to") if key not in given)
             raise UsageError(f"{missing} missing", hint="give --from URL --to URL, or -c FILE")
         pipeline = from_options({**given, **over})
-        _warn(pipeline)
+        warn_of_bare_passwords(pipeline)
         return Config((pipeline,), HttpSettings(), LogSettings())
     if given:
         raise UsageError(
@@ -84,7 +84,8 @@ def http(listen: str | None, config: Config, supervised: bool = False) -> HttpSe
         raise UsageError(f"--http {listen} is not HOST:PORT", hint="write for example 127.0.0.1:9187") from None
 
 
-def _warn(pipeline: Pipeline) -> None:
+def warn_of_bare_passwords(pipeline: Pipeline) -> None:
+    """Those that stand in a command line, where everybody on this machine can read them."""
     for address in (pipeline.source, pipeline.target):
         if address.bare_password:
             log.warning(

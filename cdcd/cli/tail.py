@@ -11,11 +11,11 @@ import typer
 
 from cdcd import daemon, wiring
 from cdcd.cli import live
-from cdcd.cli.options import Json, Tables, chosen, start_log
-from cdcd.config import PREFIX, HttpSettings, Pipeline
+from cdcd.cli.options import Json, Tables, warn_of_bare_passwords
+from cdcd.config import PREFIX, HttpSettings, Pipeline, from_options
 from cdcd.engine.task import Outcome
 from cdcd.errors import CdcdError
-from cdcd.log import get_logger
+from cdcd.log import configure, get_logger
 from cdcd.progress import Progress
 
 log = get_logger("cli.tail")
@@ -51,9 +51,9 @@ def tail(
         "publication": publication, "group_bytes": group_bytes, "load": "full" if load else "skip",
         "from_now": None if load else True, "until": until,
     }
-    config = chosen(None, None, given)
-    start_log(config, json)
-    pipeline = config.pipelines[0]
+    pipeline = from_options({key: value for key, value in given.items() if value != []}, {"from": "URL"})
+    configure(json, pipeline=pipeline.name)
+    warn_of_bare_passwords(pipeline)
     watch = live.watch(json, supervised=sys.stdout.isatty())
     try:
         outcome, _ = daemon.run(wiring.tail(pipeline, Progress(name=pipeline.name)), HttpSettings(), watch)

@@ -77,6 +77,8 @@ def test_help_has_an_example(say: Say, command: str) -> None:
         (["run", *MEMORY, "--http", "9187"], "HOST:PORT"),
         (["run", *MEMORY, "--http", "256.0.0.1:1"], "cannot listen on"),
         (["run", "--from", "memory://${NOPE}@a", "--to", "memory://b", "--name", "x"], "NOPE is not set"),
+        (["tail", "shop"], "URL: not a URL: shop"),
+        (["tail", "memmory://a"], "URL: there is no connector"),
         (["status", "--from", "busy://a"], "--to missing"),
     ],
 )

@@ -1,10 +1,19 @@
 """Configuration: what is accepted, and each class of mistake with its place, its reason and what is allowed."""
 
+import re
 from pathlib import Path
 
 import pytest
 
-from cdcd.config import Config, from_options, read_file
+from cdcd.config import (
+    Config,
+    Endpoint,
+    HttpSettings,
+    LogSettings,
+    PipelineSettings,
+    from_options,
+    read_file,
+)
 from cdcd.errors import UsageError
 
 SECRET = "canary-secret"
@@ -47,6 +56,13 @@ def test_all_that_is_possible(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 def test_the_example_is_true() -> None:
     config = read_file(Path(__file__).parents[2] / "config.example.toml")
     assert {"shop", "crm"} <= {pipeline.name for pipeline in config.pipelines}
+
+
+def test_the_example_has_every_key() -> None:
+    text = (Path(__file__).parents[2] / "config.example.toml").read_text()
+    for model in (PipelineSettings, Endpoint, HttpSettings, LogSettings):
+        for name, field in model.model_fields.items():
+            assert re.search(rf"(^|[{{,#] ?){field.alias or name} = ", text, re.MULTILINE), f"{name} is not shown"
 
 
 @pytest.mark.parametrize(

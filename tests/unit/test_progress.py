@@ -42,6 +42,11 @@ def test_an_error_is_told_by_its_first_line() -> None:
     assert progress.sentence() == "waiting: to try again; gone away (tried again 3 times)"
 
 
+def test_no_secret_in_what_it_says() -> None:
+    progress = Progress(phase="waiting", last_error="cannot reach postgresql://u:canary-secret@h/d")
+    assert "canary-secret" not in progress.sentence() + str(progress.snapshot())
+
+
 @pytest.mark.parametrize("phase", Phase.__args__)  # type: ignore[attr-defined]
 def test_every_phase_has_a_sentence_and_a_plain_snapshot(phase: Phase) -> None:
     progress = Progress(name="shop", phase=phase)
