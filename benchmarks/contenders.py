@@ -93,10 +93,9 @@ class Cdcd:
     def drop(self, run: int) -> None:
         """Forget the pipeline, slot and all."""
         pair = self._pair
-        subprocess.run(
-            [CDCD, "drop", "--name", f"bench_{run}", "--from", address(pair.source), "--to", address(pair.target)],
-            env=environment(pair), check=True, capture_output=True,
-        )
+        ends = ["--from", address(pair.source), "--to", address(pair.target)]
+        command = [CDCD, "drop", "--yes", "--force", "--name", f"bench_{run}", *ends]
+        subprocess.run(command, env=environment(pair), check=True, capture_output=True)
 
     def _ended(self, code: int) -> None:
         if code != 0:

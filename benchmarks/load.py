@@ -18,6 +18,7 @@ from tests.servers.roles import PASSWORDS
 Say = Callable[[str], None]
 
 ALL_IN = "SELECT count(*) > 0 AND bool_and(state = 'in') FROM cdcd.chunks"
+"""A pipeline is dropped before the next one begins."""
 
 
 def measure(servers: Servers, rows: int, runs: int, at_least: float, aim: float, say: Say) -> Ratio:
