@@ -51,13 +51,15 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What an end holds under one key now: how many rows, and a digest per carried column (none for keyless tables).
+    """What an end holds under one key now: how many rows, the sum of their hashes, and one for each carried column
+    (none in keyless tables).
 
     `version` changes with every write to the row, also one that brings back an earlier content; it says nothing at
     another end, so it takes no part in ==.
     """
 
     rows: int = 0
+    sum: str = ""
     cells: tuple[str, ...] = ()
     version: str = field(default="", compare=False)
 

@@ -1,0 +1,132 @@
+"""Comparing source and target: which tables can be compared now and how, and one report for each.
+
+The servers make the digests; only where they differ do keys travel, and column values only when they are asked for.
+A table whose rows have an order at both ends is walked in that order; any other is cut into shares by hash. What
+differs is settled (compare_settle) before it is called a difference: the two ends are never read at the same moment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from itertools import islice
+
+from cdcd.contracts import Comparable
+from cdcd.engine.compare_descent import Counts, by_shares, by_spans
+from cdcd.engine.compare_ends import Ends
+from cdcd.engine.compare_report import Problem, TableReport, Verdict
+from cdcd.engine.compare_settle import Settle
+from cdcd.engine.compare_watch import Watch
+from cdcd.errors import UsageError
+from cdcd.model.digest import Key, Layout, Standing
+from cdcd.model.table import Table
+
+BATCH = 5000
+"""Keys that are settled together: each round waits for the target once."""
+
+
+class Comparison:
+    """`wait`: how long the target may take to pass a place. `still`: the source does not change, so nothing is waited
+    for. `limit`: how many keys of each kind a report holds. `told` hears the rows compared so far of a table."""
+
+    def __init__(
+        self,
+        source: Comparable,
+        target: Comparable,
+        *,
+        wait: float = 60.0,
+        still: bool = False,
+        limit: int = 10,
+        told: Callable[[str, int], None] = lambda table, rows: None,
+    ) -> None:
+        self._ends = Ends(source, target)
+        self._limit = limit
+        self._told = told
+        standing = target.standing()
+        self.followed = standing is not None and not still
+        watch = Watch(source, target, wait) if self.followed else None
+        self._standing = standing
+        self._settle = Settle(self._ends, watch)
+        hash = next((name for name in source.hashes() if name in target.hashes()), None)
+        if hash is None:
+            raise UsageError(
+                "the two ends have no digest in common",
+                why="each server makes the digests of its own rows, and these two write values in different ways",
+            )
+        source.choose(hash)
+        target.choose(hash)
+
+    def tables(self, tables: Iterable[Table]) -> Iterator[TableReport]:
+        for table in tables:
+            yield self.table(table)
+
+    def table(self, table: Table) -> TableReport:
+        """Compare one table."""
+        report = TableReport(table, limit=self._limit)
+        if (problem := _unready(table, self._standing)) is not None:
+            report.problem = problem
+            return report
+        mine, theirs = self._ends.both(lambda end: end.layout(table))
+        if mine is None or theirs is None or (problem := _shapes(table, mine, theirs)) is not None:
+            report.problem = problem or _absent(mine)
+            return report
+        table, ordered = _way(table, mine, theirs)
+        report.table = table
+        counts = Counts(lambda rows: self._told(table.id, rows))
+        suspects = (by_spans if ordered else by_shares)(self._ends, table, counts)
+        while batch := list(islice(suspects, BATCH)):
+            self._batch(report, batch)
+        report.source_rows, report.target_rows = counts.source, counts.target
+        if self._settle.note:
+            report.note = self._settle.note
+        return report
+
+    def values(self, report: TableReport, verdicts: Iterable[Verdict], length: int = 200) -> None:
+        """Fetch what both ends hold under the keys of the report's verdicts, for people who asked to see it."""
+        keys = [verdict.key for verdict in verdicts]
+        mine, theirs = self._ends.both(lambda end: end.texts(report.table, keys, length))
+        for verdict in verdicts:
+            verdict.source_values = mine.get(verdict.key)
+            verdict.target_values = theirs.get(verdict.key)
+
+    def interrupt(self) -> None:
+        """Any thread."""
+        self._settle.interrupt()
+        self._ends.interrupt()
+
+    def _batch(self, report: TableReport, keys: list[Key]) -> None:
+        for verdict in self._settle.settle(report.table, keys):
+            report.add(verdict)
+
+
+def _unready(table: Table, standing: Standing | None) -> Problem | None:
+    """Why the target cannot be equal yet, as its control rows say."""
+    if standing is None:
+        return None
+    if (unread := standing.unread.get(table.id)) is None:
+        return Problem("not compared: the pipeline does not carry it (yet)")
+    if unread:
+        return Problem(f"not compared: it is still loading, {unread} of its chunks are not in")
+    return None
+
+
+def _shapes(table: Table, mine: Layout, theirs: Layout) -> Problem | None:
+    wanted = [column.name for column in table.carried]
+    for columns, end in (mine.columns, "source"), (theirs.columns, "target"):
+        if lost := [name for name in wanted if name not in columns]:
+            return Problem(f"the {end} has no column {', '.join(lost)}", differs=end == "target")
+    return None
+
+
+def _absent(mine: Layout | None) -> Problem:
+    if mine is None:
+        return Problem("not compared: the source has it no more")
+    return Problem("the target has no such table", differs=True)
+
+
+def _way(table: Table, mine: Layout, theirs: Layout) -> tuple[Table, bool]:
+    """The table with the key it is compared by, and whether both ends have its rows in one order."""
+    key = table.key or table.primary
+    if not (key and mine.keyed and theirs.keyed):
+        return replace(table, key=()), False
+    return replace(table, key=key), mine.order is not None and mine.order == theirs.order

@@ -1,0 +1,142 @@
+"""The queries of a comparison: what is hashed, and how a part of a table is asked for.
+
+A row is hashed as the text the server makes of ROW(…): NULL and '' differ in it, no two rows share one, and it is
+what the session's settings say, the same at both ends. Blanks at the end of char(n) are no part of its value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from cdcd.model.digest import SHARES, Key, Shares, Span
+from cdcd.model.table import Column, Table
+from connectors.postgres.compare_order import Place
+from connectors.postgres.names import quote_identifier
+
+FAST = 'hashtextextended(({})::text COLLATE "C", 0)'
+"""Hashes the bytes as the server holds them: for ends of one encoding."""
+PORTABLE = "('x' || left(encode(sha256(convert_to(({})::text, 'UTF8')), 'hex'), 16))::bit(64)::int8"
+"""For all others, and where machines of different byte order would disagree."""
+
+BY_INDEX = "SET LOCAL enable_seqscan = off; "
+"""Before a query that has bounds: a table nobody has analysed yet would be read whole for each part."""
+
+Params = list[object]
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    text: str
+    params: Params
+
+
+class Queries:
+    """Of one table at one end. All texts go through the driver's parameters, so that % in a name is doubled."""
+
+    def __init__(self, table: Table, place: Place, hash: str) -> None:
+        self._hash = hash
+        only = "" if place.partitioned else "ONLY "
+        self._from = f"FROM {only}{quoted(table.schema)}.{quoted(table.name)} t"
+        self._columns = [_text(column) for column in table.carried]
+        self._key = [f"{_text(column)}::text" for column in table.key_columns]
+        self._bare = [f"t.{quoted(column.name)}" for column in table.key_columns]
+        self._types = [place.types[column.name].replace("%", "%%") for column in table.key_columns]
+        self._row_hash = self._of(self._columns)
+        self._key_hash = self._of(self._key) if self._key else self._row_hash
+
+    def step(self, span: Span, rows: int) -> Query:
+        where, params = self._within(span)
+        order = ", ".join(self._bare)
+        text = f"SELECT {self._listed(self._key)} {self._from}{where} ORDER BY {order} OFFSET %s LIMIT 1"
+        return Query(self._bounded(span) + text, [*params, rows])
+
+    def digest(self, span: Span) -> Query:
+        where, params = self._within(span)
+        text = f"SELECT count(*), coalesce(sum({self._row_hash})::text, '') {self._from}{where}"
+        return Query(self._bounded(span) + text, params)
+
+    def digests(self) -> Query:
+        return Query(
+            f"SELECT (k & {SHARES - 1})::int, count(*), sum(h)::text FROM (SELECT {self._hashes()} {self._from}"
+            " OFFSET 0) q GROUP BY 1",
+            [],
+        )
+
+    def entries(self, part: Span | Shares) -> Query:
+        """Rows (hash, key as an array, count, sum); of a keyless table the key is the hash."""
+        keys = ", ".join(f"{key} AS k{number}" for number, key in enumerate(self._key))
+        names = [f"k{number}" for number in range(len(self._key))]
+        inner = f"SELECT {self._hashes()}{', ' + keys if keys else ''} {self._from}"
+        where, params = self._within(part) if isinstance(part, Span) else ("", [])
+        chosen = ""
+        if isinstance(part, Shares) and len(part.chosen) < SHARES:
+            chosen, params = f" WHERE (k & {SHARES - 1}) = ANY (%s::int8[])", [list(part.chosen)]
+        # OFFSET 0 keeps the planner from making each hash once for every place it is named in.
+        text = (
+            f"SELECT k, ARRAY[{', '.join(names) or 'k::text'}], count(*), sum(h)::text FROM ({inner}{where} OFFSET 0) q"
+            f"{chosen} GROUP BY {', '.join(['k', *names])} ORDER BY k"
+        )
+        return Query(text, params)
+
+    def look(self, keys: Sequence[Key]) -> Query:
+        """Rows (place of the key in `keys` from 1, count, sum, cells, version)."""
+        cells = [f"sum({self._of([column])})::text" for column in self._columns] if self._key else []
+        version = f"sum({FAST.format('concat(t.tableoid, t.ctid, t.xmin)')})::text"
+        asked, params = self._asked(keys)
+        text = (
+            f"SELECT a.n, count(*), sum({self._row_hash})::text, ARRAY[{', '.join(cells)}]::text[], {version}"
+            f" {self._from} JOIN {asked} GROUP BY a.n"
+        )
+        return Query(text, params)
+
+    def texts(self, keys: Sequence[Key], length: int) -> Query:
+        asked, params = self._asked(keys)
+        values = ", ".join(f"left({column}::text, %s)" for column in self._columns)
+        text = f"SELECT DISTINCT ON (a.n) a.n, ARRAY[{values}] {self._from} JOIN {asked} ORDER BY a.n"
+        return Query(text, [*[length] * len(self._columns), *params])
+
+    def _of(self, expressions: Sequence[str]) -> str:
+        return self._hash.format(f"ROW({', '.join(expressions)})")
+
+    def _hashes(self) -> str:
+        return f"{self._key_hash} AS k, {self._row_hash} AS h"
+
+    def _asked(self, keys: Sequence[Key]) -> tuple[str, Params]:
+        """`unnest(…) a ON …`, joined to the keys in their own types, so that the key's index serves."""
+        arrays: Params = [list(column) for column in zip(*keys, strict=True)]
+        names = [f"k{number}" for number in range(len(arrays))]
+        if self._key:
+            pairs = zip(self._bare, names, self._types, strict=True)
+            on = " AND ".join(f"{column} = a.{name}::{type}" for column, name, type in pairs)
+        else:
+            on = f"{self._row_hash} = a.k0::int8"
+        unnested = ", ".join(["%s::text[]"] * len(arrays))
+        return f"unnest({unnested}) WITH ORDINALITY a ({', '.join(names)}, n) ON {on}", arrays
+
+    def _within(self, span: Span) -> tuple[str, Params]:
+        conditions: list[str] = []
+        params: Params = []
+        values = ", ".join(f"%s::{type}" for type in self._types)
+        for bound, sign in (span.low, ">="), (span.high, "<"):
+            if bound is not None:
+                conditions.append(f"({', '.join(self._bare)}) {sign} ({values})")
+                params += bound
+        return (" WHERE " + " AND ".join(conditions) if conditions else ""), params
+
+    @staticmethod
+    def _bounded(span: Span) -> str:
+        return BY_INDEX if span.low is not None or span.high is not None else ""
+
+    @staticmethod
+    def _listed(expressions: Sequence[str]) -> str:
+        return f"ARRAY[{', '.join(expressions)}]"
+
+
+def quoted(name: str) -> str:
+    return quote_identifier(name).replace("%", "%%")
+
+
+def _text(column: Column) -> str:
+    name = f"t.{quoted(column.name)}"
+    return f"rtrim({name}::text, ' ')" if column.type.family == "char" else name
