@@ -65,9 +65,9 @@ class MemorySink:
         self._connections = Connections(self._server, f"cdcd/{self._pipeline}/{owner}")
         session = self._connections.open("claim")
         with ours():
+            self._end_older(session, owner, take_over)
             control.make(session)
             session.commit()
-            self._end_older(session, owner, take_over)
             epoch = self._control.raise_epoch(session, owner, take_over)
             row = self._control.stored(session)
             tables, chunks = self._control.tables(session), self._control.chunks(session)
@@ -89,7 +89,7 @@ class MemorySink:
     def _end_older(self, session: Session, owner: str, take_over: bool) -> None:
         """First end the sessions of older epochs, and claims that are under way: they may hold what this one
         has to wait for (T-PO-11). Not those of a new owner, by whom we are fenced (T-PO-12)."""
-        epoch, holder = self._control.epoch(session)
+        epoch, holder = self._control.epoch(session) if session.exists("cdcd.epoch") else (0, None)
         if holder not in (None, owner) and not take_over:
             raise control.fenced(self._pipeline)
         with session.call("terminate"):
@@ -125,6 +125,16 @@ class MemorySink:
         if writer is not None:
             writer.close()
 
+    @contextmanager
+    def _of_its_own(self) -> Iterator[Session]:
+        """A transaction of control rows: it cannot be had while the pieces of a source's transaction are open, as it
+        would make them durable without a checkpoint."""
+        if self._open:
+            raise StateRefused("a transaction of the source is half applied", pipeline=self._pipeline)
+        with self._all_or_nothing() as session:
+            yield session
+            self._commit(session, sync=True)
+
     def _commit(self, session: Session, sync: bool) -> int:
         self._open = False
         return session.commit(sync=sync)
@@ -139,10 +149,9 @@ class MemorySink:
         return [Finding("target-not-empty", "error", f"{table} holds rows") for table in filled]
 
     def prepare(self, tables: Sequence[Table]) -> None:
-        with self._all_or_nothing() as session:
+        with self._of_its_own() as session:
             for table in tables:
                 self._prepare(session, table)
-            self._commit(session, sync=True)
 
     def _prepare(self, session: Session, table: Table) -> None:
         if not session.exists(table.id):
@@ -153,27 +162,24 @@ class MemorySink:
             session.truncate([table.id])
 
     def intend(self, identity: Identity, intent: Mapping[str, Any]) -> None:
-        with self._all_or_nothing() as session:
+        with self._of_its_own() as session:
             text = json.dumps(identity.to_json())
             self._control.store(session, identity=text, intent=json.dumps(dict(intent)))
-            self._commit(session, sync=True)
 
     def start(self, checkpoint: Checkpoint, tables: Sequence[Table], chunks: Sequence[Chunk]) -> None:
-        with self._all_or_nothing() as session:
+        with self._of_its_own() as session:
             text = control.checkpoint_text(checkpoint)
             self._control.add(session, tables, chunks)
             self._control.store(session, checkpoint=text)
-            self._commit(session, sync=True)
         self._expected = text
         self._know(tables)
 
     def join(self, tables: Sequence[Table], chunks: Sequence[Chunk]) -> None:
-        with self._all_or_nothing() as session:
+        with self._of_its_own() as session:
             for table in tables:
                 self._prepare(session, table)
             self._control.add(session, tables, chunks)
             self._control.store(session, finished=None)
-            self._commit(session, sync=True)
         self._know(tables)
 
     def _know(self, tables: Sequence[Table]) -> None:
@@ -207,9 +213,8 @@ class MemorySink:
 
     def finish(self, tables: Sequence[Table], statements: Sequence[str]) -> None:
         """There is nothing to build here; that it was reached is recorded."""
-        with self._all_or_nothing() as session:
+        with self._of_its_own() as session:
             self._control.store(session, finished="yes")
-            self._commit(session, sync=True)
 
     # --- loads -----------------------------------------------------------------------------------------------------
 
@@ -264,7 +269,7 @@ class MemorySink:
 
     def wish(self, command: str, argument: str) -> int:
         """What `cdcd reload` does, from another process: leave a request, claiming nothing."""
-        with self._connections.asking("wish") as session:
+        with Connections(self._server, f"cli/{self._pipeline}").asking("wish") as session:
             number = 1 + max((int(row[0] or 0) for row in session.select("cdcd.requests")), default=0)
             session.insert("cdcd.requests", (str(number), self._pipeline, command, argument, None))
             session.commit()

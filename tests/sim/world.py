@@ -17,20 +17,27 @@ PIPELINE = "sim"
 class World:
     """`faults` counts and hits the calls of the engine's two ends at both servers, not the client's."""
 
-    def __init__(self, seed: int, flush_every: int = 5, chunks_per_snapshot: int = 0) -> None:
-        self.faults = Faults(whose="cdcd/")
-        self.source = MemoryServer("source", self.faults, flush_every)
-        self.target = MemoryServer("target", self.faults, flush_every)
+    def __init__(
+        self, seed: int, flush_every: int = 5, chunks_per_snapshot: int = 0, like: World | None = None
+    ) -> None:
+        self.faults: Faults = like.faults if like else Faults(whose="cdcd/")
+        self.source: MemoryServer = like.source if like else MemoryServer("source", self.faults, flush_every)
+        self.target: MemoryServer = like.target if like else MemoryServer("target", self.faults, flush_every)
         self.client = Client(self.source, seed)
-        self.client.make_tables()
-        self.wrong: list[str] = []
-        self.target.watcher = self._watch
+        self.wrong: list[str] = like.wrong if like else []
+        if not like:
+            self.client.make_tables()
+            self.target.watcher = self._watch
         self.failure: BaseException | None = None
         self._options = Options(
             PIPELINE, chunk_bytes=300, table_poll=0.05, chunks_per_snapshot=chunks_per_snapshot, idle_seconds=0.05
         )
         self.task = self._task()
         self._thread: threading.Thread | None = None
+
+    def beside(self) -> World:
+        """Another process, at the same servers."""
+        return World(self.client.random.randrange(1000), like=self)
 
     def _task(self) -> Task:
         return Task(self._options, lambda: (self.read_end(), self.write_end()))
@@ -65,6 +72,15 @@ class World:
         self._thread.join(20)
         assert not self._thread.is_alive(), "the engine does not stop"
 
+    def cut_off(self) -> None:
+        """The network between the process and both servers is gone: sessions live on, and nobody hears of them."""
+        for server in (self.source, self.target):
+            with server.lock:
+                for session in server.sessions:
+                    if session.name.startswith("cdcd/"):
+                        session.abandoned = True
+                server.changed.notify_all()
+
     # --- the end ---------------------------------------------------------------------------------------------------
 
     def reload(self, table: str) -> None:
@@ -84,10 +100,11 @@ class World:
         wait_until(settled, limit=20, what=f"source and target to be equal ({self.task.progress.sentence()})")
 
     def equal(self) -> bool:
-        """All chunks in, and the same rows."""
+        """All wishes done, all chunks in, and the same rows."""
         tables = [table.id for table in (ITEMS, LINES, LATE) if table.id in self.source.heaps]
         unread = [row for row in self.target.rows("cdcd.chunks") if row[4] != "in"]
-        return not unread and all(self.source.rows(table) == self.target.rows(table) for table in tables)
+        wishes = [row for row in self.target.rows("cdcd.requests") if row[4] is None]
+        return not unread and not wishes and all(self.source.rows(table) == self.target.rows(table) for table in tables)
 
     def play(self, strike: tuple[int, Strike | str] | None = None, transactions: int = 25) -> None:
         """One story: load under way, changes, a table that joins, a reload, changes; and one misfortune at a
@@ -104,6 +121,10 @@ class World:
             self.settle()
         finally:
             self.stop()
+        self.verify()
+
+    def verify(self) -> None:
+        """No engine that should have lived has ended, and all that was watched was right."""
         if self.failure is not None:
             raise self.failure
         assert not self.wrong, self.wrong[:3]
