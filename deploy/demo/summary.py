@@ -72,8 +72,11 @@ def _figures(figures: Figures, differences: int) -> Table:
     )
     for number, kill in enumerate(figures.kills):
         grid.add_row(f"kills survived: {len(figures.kills)}" if number == 0 else "", kill)
-    equal = Text("0", style="bold green") if not differences else Text(f"{differences:,}", style="bold red")
-    grid.add_row("differences", equal)
+    if differences:
+        grid.add_row("differences", Text(f"{differences:,}: the copy is NOT what the source is", style="bold red"))
+    else:
+        grid.add_row("differences", Text("0: the copy is what the source is", style="bold green"))
     grid.add_row("", "")
     grid.add_row("the command", Text(figures.command, style="cyan"))
+    grid.add_row("the demo", f"{figures.seconds:.0f} s in all; its servers and processes have ended")
     return grid

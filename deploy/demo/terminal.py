@@ -84,7 +84,11 @@ class Terminal:
         rows = min(facts.rows, facts.rows_expected)
         rate = f", {facts.load_rate / 1e6:.0f} MB/s" if facts.phase == "loading" else ""
         gauges.add_row(
-            "copied", ProgressBar(facts.rows_expected, rows, width=WIDTH), f"{rows:,} rows{rate}"
+            "copied",
+            ProgressBar(
+                facts.rows_expected, rows, width=WIDTH, complete_style="cyan", finished_style="green"
+            ),
+            f"{rows:,} rows{rate}",
         )
         lag = "–" if facts.lag is None else f"{facts.lag:.2f} s"
         for label, name, words in (
