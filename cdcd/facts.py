@@ -8,7 +8,7 @@ from dataclasses import dataclass
 @dataclass(frozen=True, slots=True)
 class SinkFacts:
     """`exactly_once`: the checkpoint is in the data's own transaction. `folds`: it wants net changes, not each one.
-    `wants_old`: whole old rows. `lists_transactions`: Group.transactions. `loads`: chunks may be loaded side by side.
+    `wants_old`: whole old rows. `lists_transactions`: Group.transactions.
     `keeps_state`: it can hold chunks and table versions. `identifier_bytes`: longest name."""
 
     exactly_once: bool = True

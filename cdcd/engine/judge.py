@@ -8,7 +8,8 @@ but for a chunk that the judge itself sends back to unread.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from cdcd.model.chunk import Bound, Chunk, State
 from cdcd.model.group import DELETE, INSERT, MOVE, Group, Rows, TableLog
@@ -43,13 +44,22 @@ class Judge:
         """Drop from the group what its target does not hold. Costs nothing once everything is in."""
         if not self._partial:
             return
+        dropped: list[int] = []  # places among the group's changes, ascending
+        before = 0
         for step in group.steps:
             if isinstance(step, Rows):
-                self._restrict_rows(step, group)
+                count = len(step.order)
+                self._restrict_rows(step, group, before, dropped)
+                before += count
+            else:
+                before += 1
         group.steps = [step for step in group.steps if not isinstance(step, Rows) or step.order]
+        group.dropped += len(dropped)
+        for transaction in group.transactions:
+            transaction.at -= bisect_left(dropped, transaction.at)
 
-    def _restrict_rows(self, rows: Rows, group: Group) -> None:
-        kept: dict[int, bytearray] = {}
+    def _restrict_rows(self, rows: Rows, group: Group, before: int, dropped: list[int]) -> None:
+        kept: dict[int, Iterator[int]] = {}
         for table, chunks in self._partial.items():
             log = rows.logs.get(table)
             if log is None:
@@ -59,13 +69,17 @@ class Judge:
                 del rows.logs[table]
             else:
                 keep = self._restrict_log(log, chunks, group)
-            kept[id(log)] = keep
-            group.dropped += keep.count(0)
-        if kept:
-            cursors = {log_id: iter(keep) for log_id, keep in kept.items()}
-            rows.order = [
-                log for log in rows.order if (cursor := cursors.get(id(log))) is None or next(cursor)
-            ]
+            kept[id(log)] = iter(keep)
+        if not kept:
+            return
+        order = []
+        for place, log in enumerate(rows.order, before):
+            flags = kept.get(id(log))
+            if flags is None or next(flags):
+                order.append(log)
+            else:
+                dropped.append(place)
+        rows.order = order
 
     def _restrict_log(self, log: TableLog, chunks: list[Chunk], group: Group) -> bytearray:
         """Rewrite the log to what is in; returns 1 for each old entry that stays."""
