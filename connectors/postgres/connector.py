@@ -1,0 +1,19 @@
+"""What the registry asks of this connector: `postgresql://…` as a source and as a sink, by their constructors."""
+
+from __future__ import annotations
+
+from cdcd.connector import SourceOptions, Url
+from connectors.postgres.source import PostgresSource
+
+
+def source(url: Url, name: str, options: SourceOptions) -> PostgresSource:
+    return PostgresSource(
+        url,
+        name,
+        publication=options.publication,
+        slot=options.slot,
+        temporary=options.temporary,
+        group_bytes=options.group_bytes,
+        list_transactions=options.lists_transactions,
+        wants_old=options.wants_old,
+    )
