@@ -14,7 +14,7 @@ from itertools import islice
 from cdcd.contracts import Comparable
 from cdcd.engine.compare_descent import Counts, by_shares, by_spans
 from cdcd.engine.compare_ends import Ends
-from cdcd.engine.compare_report import Problem, TableReport, Verdict
+from cdcd.engine.compare_report import Kind, Problem, TableReport, Verdict
 from cdcd.engine.compare_settle import Settle
 from cdcd.engine.compare_watch import Watch
 from cdcd.errors import UsageError
@@ -77,7 +77,7 @@ class Comparison:
         while batch := list(islice(suspects, BATCH)):
             self._batch(report, batch)
         report.source_rows, report.target_rows = counts.source, counts.target
-        if self._settle.note:
+        if report.counts[Kind.UNSETTLED]:
             report.note = self._settle.note
         return report
 

@@ -90,14 +90,17 @@ def _read(ends: Ends, table: Table, part: Span | Shares) -> Iterator[Key]:
 
 def unequal(mine: Iterable[Entry], theirs: Iterable[Entry]) -> Iterator[Key]:
     """The keys whose digests differ, of two streams sorted by hash; holds no more than the keys of one hash."""
-    sides = (((entry, side) for entry in entries) for side, entries in enumerate((mine, theirs)))
-    for _, together in groupby(merge(*sides, key=_hash), key=_hash):
+    for _, together in groupby(merge(_of(0, mine), _of(1, theirs), key=_hash), key=_hash):
         found: dict[Key, list[Digest]] = {}
         for entry, side in together:
             found.setdefault(entry.key, [NOTHING, NOTHING])[side] = entry.digest
         for key, (here, there) in found.items():
             if here != there:
                 yield key
+
+
+def _of(side: int, entries: Iterable[Entry]) -> Iterator[tuple[Entry, int]]:
+    return ((entry, side) for entry in entries)
 
 
 def _hash(item: tuple[Entry, int]) -> int:

@@ -128,7 +128,7 @@ def judge(reports: Iterable[TableReport]) -> CdcdError | None:
 def _why(report: TableReport) -> str:
     if report.problem is not None:
         return f"{report.table.id}: {report.problem.text}"
-    return report.note or "rows went on changing while they were compared"
+    return f"{report.table.id}: {report.note}"
 
 
 def _listed(names: Sequence[str]) -> str:

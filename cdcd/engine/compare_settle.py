@@ -26,7 +26,7 @@ _Sight = tuple[Found, str, Found, str]
 
 
 class Settle:
-    """Without a watch nothing moves, and one look decides. `note` says why keys stayed unsettled."""
+    """Without a watch nothing moves, and one look decides. `note`: why keys stayed unsettled the last time."""
 
     def __init__(self, ends: Ends, watch: Watch | None) -> None:
         self.note = ""
@@ -70,6 +70,8 @@ class Settle:
                     pending.append(key)
             if not pending:
                 return
+        else:
+            self.note = "rows went on changing while they were compared"
         yield from (Verdict(key, Kind.UNSETTLED) for key in pending)
 
     def _round(self, table: Table, keys: Sequence[Key], watch: Watch) -> Mapping[Key, _Sight | None] | None:

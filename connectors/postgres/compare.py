@@ -41,8 +41,8 @@ class PostgresComparable:
     def __init__(self, url: Callable[[], str], name: str) -> None:
         self._name = name
         self._wake = Wake()
-        self._asker = Asker(url(), f"cdcd/{name}/validate", self._wake)
-        self._streams = Asker(url(), f"cdcd/{name}/validate", self._wake)
+        self._asker = Asker(url, f"cdcd/{name}/validate", self._wake)
+        self._streams = Asker(url, f"cdcd/{name}/validate", self._wake)
         self._hash = FAST
         self._places: dict[tuple[str, tuple[str, ...]], Place] = {}
 
