@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -18,9 +18,10 @@ from connectors.postgres.wire import Wake
 
 
 class Asker:
-    """Opened at the first question, and again after the connection ended; autocommit."""
+    """Opened at the first question, and again after the connection ended; autocommit. `url` is asked at each connect:
+    a password may have changed."""
 
-    def __init__(self, url: str, application_name: str, wake: Wake) -> None:
+    def __init__(self, url: Callable[[], str], application_name: str, wake: Wake) -> None:
         self._url = url
         self._application_name = application_name
         self._wake = wake
@@ -33,7 +34,7 @@ class Asker:
         with self._lock:
             self._wake.check()
             if self._connection is None:
-                self._connection = connect(self._url, self._application_name)
+                self._connection = connect(self._url(), self._application_name)
                 self._connection.autocommit = True
             try:
                 yield self._connection

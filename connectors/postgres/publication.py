@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from cdcd.model.table import Table
 from connectors.postgres.ask import Asker
-from connectors.postgres.names import quote_identifier
+from connectors.postgres.names import quote_identifier, relation
 
 PUBLISHES = "publish = 'insert, update, delete, truncate', publish_via_partition_root = true"
 
@@ -24,20 +24,32 @@ def exists(asker: Asker, name: str) -> bool:
     return bool(asker.ask("SELECT 1 FROM pg_publication WHERE pubname = %s", name))
 
 
+# Row filters and column lists came with version 15.
+_CARRIED = """
+SELECT p.pubinsert AND p.pubupdate AND p.pubdelete AND p.pubtruncate AND p.pubviaroot AND NOT p.puballtables,
+       ARRAY(SELECT r.prrelid::int8 FROM pg_publication_rel r WHERE r.prpubid = p.oid),
+       EXISTS (SELECT FROM pg_publication_rel r WHERE r.prpubid = p.oid
+               AND coalesce(to_jsonb(r) ->> 'prqual', to_jsonb(r) ->> 'prattrs') IS NOT NULL)
+FROM pg_publication p WHERE p.pubname = %s
+"""
+
+
 def publish_tables(asker: Asker, name: str, tables: Sequence[Table]) -> None:
-    """Make our publication carry exactly these tables; altered, never dropped and made again (PG-15)."""
-    names = ", ".join(
-        # ONLY: children by inheritance are tables of their own.
-        f"{'' if table.partitioned else 'ONLY '}{quote_identifier(table.schema)}.{quote_identifier(table.name)}"
-        for table in tables
-        if has_identity(table)
-    )
+    """Make our publication carry exactly these tables: altered, never dropped and made again (PG-15), and left alone
+    where it is right already, as an ALTER makes every session look its tables up again."""
+    carried = [table for table in tables if has_identity(table)]
+    # ONLY: children by inheritance are tables of their own.
+    names = ", ".join(relation(table) for table in carried)
     publication = quote_identifier(name)
-    if not exists(asker, name):
-        asker.ask(f"CREATE PUBLICATION {publication}{f' FOR TABLE {names}' if names else ''} WITH ({PUBLISHES})")
+    rows = asker.ask(_CARRIED, name)
+    if not rows:
+        listed = f" FOR TABLE {names}" if names else ""
+        asker.ask(f"CREATE PUBLICATION {publication}{listed} WITH ({PUBLISHES})")
         return
-    asker.ask(f"ALTER PUBLICATION {publication} SET ({PUBLISHES})")
-    if names:
+    ((options, oids, restricted),) = rows
+    if not options:
+        asker.ask(f"ALTER PUBLICATION {publication} SET ({PUBLISHES})")
+    if names and (restricted or set(oids) != {table.oid for table in carried}):
         asker.ask(f"ALTER PUBLICATION {publication} SET TABLE {names}")
 
 

@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from cdcd.errors import CdcdError, SlotInUse, SlotLost, StateRefused
@@ -125,3 +126,18 @@ def start_statement(slot: str, place: int, publication: str, *, binary: bool, ve
         options += ", binary 'true'"
     return f"START_REPLICATION SLOT {quote_identifier(slot)} LOGICAL {format_lsn(place)} ({options})"
 
+
+
+@contextmanager
+def starting(slot: str) -> Iterator[None]:
+    """What START_REPLICATION answers where the slot changed since it was looked at."""
+    try:
+        yield
+    except CdcdError as error:
+        state = error.where.get("sqlstate")
+        if state == "55006":
+            raise SlotInUse("somebody else is reading the replication slot", why=error.what, slot=slot) from error
+        if state in ("55000", "42704"):
+            hint = "run: cdcd drop, then cdcd run, which copies everything again"
+            raise SlotLost("the replication slot cannot be read", why=error.what, hint=hint, slot=slot) from error
+        raise

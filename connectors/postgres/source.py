@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from weakref import WeakSet
 
@@ -28,7 +28,7 @@ from connectors.postgres.position import Lsn
 from connectors.postgres.publication import drop_publication, exists, publish_tables
 from connectors.postgres.replication import Session
 from connectors.postgres.server import flushed, read_identity, verify_server
-from connectors.postgres.slot import drop_slot, free_slot, read_slot, start_statement, verify_slot
+from connectors.postgres.slot import drop_slot, free_slot, read_slot, start_statement, starting, verify_slot
 from connectors.postgres.snapshot import PostgresSnapshot
 from connectors.postgres.stream import Stream
 from connectors.postgres.tuples import TupleCode
@@ -46,7 +46,7 @@ class PostgresSource:
 
     def __init__(
         self,
-        url: str,
+        url: str | Callable[[], str],
         name: str,
         *,
         publication: str | None = None,
@@ -63,7 +63,7 @@ class PostgresSource:
         self.publication = publication or f"cdcd_{name}"
         self._own_publication = publication is None
         self._own_slot = slot is None
-        self._url = url
+        self._url: Callable[[], str] = url if callable(url) else lambda: url
         self._temporary = temporary
         self._binary_wanted = binary
         self._group_bytes = group_bytes
@@ -73,12 +73,13 @@ class PostgresSource:
         self._wake = Wake()
         self._app = f"cdcd/{name}"
         # One for the writer's questions, one for the reader's, one for those of any other thread.
-        self._asker = Asker(url, f"{self._app}/ask", self._wake)
-        self._reader_asker = Asker(url, f"{self._app}/locate", self._wake)
-        self._side_asker = Asker(url, f"{self._app}/side", self._wake)
+        self._asker = Asker(self._url, f"{self._app}/ask", self._wake)
+        self._reader_asker = Asker(self._url, f"{self._app}/locate", self._wake)
+        self._side_asker = Asker(self._url, f"{self._app}/side", self._wake)
         self._forms: dict[str, Sequence[RowForm]] = {}
         self._codes: dict[str, TupleCode] = {}
         self._binary = False
+        self._version = 0
         self._follower: Follower | None = None
         self._session: Session | None = None  # the one that holds a temporary slot
         self._comparer: Session | None = None
@@ -102,8 +103,17 @@ class PostgresSource:
         return Lsn(flushed(self._side_asker))
 
     def status(self) -> Mapping[str, Any]:
-        slot = read_slot(self._side_asker, self.slot)
-        return {"slot": self.slot, "publication": self.publication, **(slot or {"missing": True})}
+        known: dict[str, Any] = {"slot": self.slot, "publication": self.publication, "exists": False}
+        if (slot := read_slot(self._side_asker, self.slot)) is not None:
+            known |= {
+                "exists": True,
+                "active": slot["active"],
+                "confirmed": slot["confirmed_flush_lsn"],
+                "held_bytes": slot["held_back"],
+                "wal_status": slot.get("wal_status"),
+                "invalidation_reason": slot.get("invalidation_reason"),
+            }
+        return known
 
     # --- the stream -----------------------------------------------------------------------------------------------
 
@@ -120,7 +130,9 @@ class PostgresSource:
             verify_server(self._asker, session, identity, place.lsn)
             if not self._temporary:
                 verify_slot(self._asker, self.slot, identity.database, place.lsn)
-            self._binary, self._codes = self._compile(self._forms, session.version)
+            # A stream that begins without tables is text, which takes any that join.
+            wanted = self._binary_wanted and bool(forms) and session.version >= 140000
+            self._binary, self._codes = self._compile(self._forms, session.version, wanted)
             self._start(session, place.lsn)
         except BaseException:
             if session is not self._session:
@@ -132,9 +144,9 @@ class PostgresSource:
             raise CdcdError("carry before open: a bug in cdcd")
         self._forms.update(forms)
         stream = self._follower.stream
-        binary, codes = self._compile(self._forms, self._version)
+        binary, codes = self._compile(self._forms, self._version, self._binary)
         if binary != self._binary:
-            # The whole stream changes its form: a new one from the same place; what is sent again is skipped.
+            # The whole stream becomes text: a new one from the same place; what is sent again is skipped.
             self._binary, self._codes = binary, codes
             place, confirmed = stream.place, self._follower.confirmed
             self._end_stream()
@@ -146,14 +158,13 @@ class PostgresSource:
         stream.carry(added)
 
     def _compile(
-        self, forms: Mapping[str, Sequence[RowForm]], version: int
+        self, forms: Mapping[str, Sequence[RowForm]], version: int, binary: bool
     ) -> tuple[bool, dict[str, TupleCode]]:
-        """Whether the stream is binary, and the functions of the tables: binary only if every first form allows it."""
+        """Whether the stream is binary, and the tables' functions: binary only if every first form allows it."""
         major = version // 10000
         oids = {column.type_id for its in forms.values() for form in its for column in form.table.carried}
         with self._asker.connection() as connection:
             types = wire_types(connection, oids)
-        binary = self._binary_wanted and major >= 14
         binary = binary and all(its and fill(its[0], types, True, major) for its in forms.values())
         codes = {}
         for name, its in forms.items():
@@ -169,7 +180,10 @@ class PostgresSource:
         statement = start_statement(
             self.slot, place, self.publication, binary=self._binary, version=session.version
         )
-        self._follower = Follower(session, statement, stream, self._wake, self._status_seconds)
+        with starting(self.slot):
+            self._follower = Follower(session, statement, stream, self._wake, self._status_seconds)
+        tables = {name: code.form.name for name, code in self._codes.items()}
+        log.info("stream started", slot=self.slot, position=str(Lsn(place)), binary=self._binary, forms=tables)
 
     def _format_type(self, oid: int, typmod: int) -> str:
         ((text,),) = self._reader_asker.ask("SELECT format_type(%s, %s)", oid, typmod)
@@ -246,7 +260,7 @@ class PostgresSource:
         with self._lock:
             self._snapshots.add(wake)
         if made.snapshot is not None:
-            importer = Session(self._url, f"{self._app}/snapshot", self._wake, replication=False)
+            importer = Session(self._url(), f"{self._app}/snapshot", self._wake, replication=False)
             try:
                 wait_settled(self._side_asker, import_snapshot(importer, made.snapshot), self._wake)
             except BaseException:
@@ -257,7 +271,7 @@ class PostgresSource:
                 importer.close()
 
         def connect(wake: Wake) -> Session:
-            return Session(self._url, f"{self._app}/load", wake, replication=False)
+            return Session(self._url(), f"{self._app}/load", wake, replication=False)
 
         return PostgresSnapshot(made.place, made.snapshot, keeper, connect, self._side_asker, wake)
 
@@ -277,7 +291,7 @@ class PostgresSource:
     def _order_session(self) -> Session:
         """The reader's own, for comparisons with binary parameters, which psycopg2 cannot send."""
         if self._comparer is None:
-            self._comparer = Session(self._url, f"{self._app}/locate", self._wake, replication=False)
+            self._comparer = Session(self._url(), f"{self._app}/locate", self._wake, replication=False)
         return self._comparer
 
     def objects(self, tables: Sequence[Table]) -> list[str]:
@@ -285,14 +299,14 @@ class PostgresSource:
 
     def check(self, tables: Sequence[Table]) -> list[Finding]:
         return check_source(
-            self._asker, self._url, self._app, self._wake, self.publication, self._own_publication, self.slot, tables
+            self._asker, self._url(), self._app, self._wake, self.publication, self._own_publication, self.slot, tables
         )
 
     # --- the end --------------------------------------------------------------------------------------------------
 
     def _connect(self, purpose: str = "") -> Session:
         name = f"{self._app}/{purpose}" if purpose else self._app
-        return Session(self._url, name, self._wake, replication=True)
+        return Session(self._url(), name, self._wake, replication=True)
 
     def _end_stream(self) -> None:
         follower, self._follower = self._follower, None

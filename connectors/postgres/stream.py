@@ -247,8 +247,9 @@ class Stream:
             self._others.pop(oid, None)
         elif message == b"T":
             self._truncate(body, group)
-        elif message not in (b"Y", b"O", b"M"):
-            # Type, Origin and Message say nothing we need; anything else may be a change.
+        elif message not in (b"Y", b"O", b"M") and not (message == b"A" and len(body) == 9):
+            # Type, Origin and Message say nothing we need, and version 18 sends Stream Abort for transactions that it
+            # never streamed (PG-12); anything else may be a change.
             raise malformed(f"an unknown message {message!r}")
 
     def _truncate(self, body: bytes, group: Group) -> None:

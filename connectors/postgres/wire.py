@@ -16,6 +16,7 @@ import threading
 import time
 from typing import Protocol
 
+import psycopg
 from psycopg import pq
 
 from cdcd.errors import CdcdError, Interrupted, Unreachable
@@ -229,7 +230,10 @@ class LibpqWire:
         frames: list[bytes] = []
         size = 0
         while size < _PIECE:
-            count, body = self._conn.get_copy_data(1)
+            try:
+                count, body = self._conn.get_copy_data(1)
+            except psycopg.Error as error:
+                raise self._ended(error) from error
             if count > 0 and body is not None:
                 frames += (_frame.pack(b"d", 4 + count), bytes(body))
                 size += count
@@ -257,17 +261,19 @@ class LibpqWire:
     def _consume(self) -> None:
         try:
             self._conn.consume_input()
-        except Exception as error:
-            self._wake.check()
-            raise Unreachable(f"the connection to the server ended: {error}") from error
+        except psycopg.Error as error:
+            raise self._ended(error) from error
+
+    def _ended(self, error: Exception) -> CdcdError:
+        self._wake.check()
+        return Unreachable(f"the connection to the server ended: {error}")
 
     def send(self, body: bytes) -> None:
         try:
             self._conn.put_copy_data(body)
             self._conn.flush()
-        except Exception as error:
-            self._wake.check()
-            raise Unreachable(f"the connection to the server ended: {error}") from error
+        except psycopg.Error as error:
+            raise self._ended(error) from error
 
     def close(self) -> None:
         pass
