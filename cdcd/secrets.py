@@ -8,13 +8,14 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import parse_qsl, quote, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit
 
 from cdcd.errors import Unreachable, UsageError
 
 HIDDEN = "***"
 
 _NAME = re.compile(r"\$\{([^}]*)\}")
+_HOST = re.compile(r"(\[[^\]@]*\]|[^:\[\]@]*)(:\d*)?")
 _IN_URL = re.compile(r"(\w[\w+.-]*://[^\s:/@]*):(?!\$\{\w+\}@)[^\s]*@")
 _IN_WORDS = re.compile(r"""(?i)\b((?:ssl)?password|pwd)(\s*=\s*|%3d)('[^']*'|"[^"]*"|[^\s&,;'"]+)""")
 
@@ -61,6 +62,12 @@ def expand(text: str, key: str, environment: Mapping[str, str] | None = None) ->
     return _NAME.sub(value, text)
 
 
+def _stray(parts: SplitResult) -> bool:
+    """Whether an @ stands where only a badly written password puts it."""
+    outside = parts.path + parts.fragment + ("" if "@" in parts.netloc else parts.query)
+    return "@" in outside or parts.netloc.count("@") > 1
+
+
 @dataclass(frozen=True, slots=True, repr=False)
 class Address:
     """Where a server is, as it was written: `${NAME}` not yet replaced, the password's file not yet read.
@@ -93,7 +100,7 @@ class Address:
     @property
     def database(self) -> str:
         """The database's name, "" where the URL has none. Reads no file."""
-        parts = urlsplit(expand(self.text, self.key))
+        parts = self._parts()
         asked = dict(parse_qsl(parts.query)).get("dbname", "")
         return unquote(parts.path.lstrip("/")) or asked
 
@@ -107,24 +114,35 @@ class Address:
 
     def url(self) -> str:
         """The whole URL, secrets in it, as of now. For the driver only."""
+        parts = self._parts()
         url = expand(self.text, self.key)
-        try:
-            parts = urlsplit(url)
-            _ = parts.port
-        except ValueError:
-            raise UsageError(
-                f"{self.key}: the URL cannot be taken apart: {hide(self.text)}",
-                why="a port is a number; in a password, / @ : # must be written %2F %40 %3A %23",
-            ) from None
+        hosts = parts.netloc.rpartition("@")[2]
         if self.password_file is not None:
             user = parts.netloc.rpartition("@")[0].partition(":")[0]
-            host = parts.netloc.rpartition("@")[2]
             password = self._read_password()
-            url = parts._replace(netloc=f"{user}:{quote(password, safe='')}@{host}").geturl()
+            url = parts._replace(netloc=f"{user}:{quote(password, safe='')}@{hosts}").geturl()
         elif (password := parts.password or dict(parse_qsl(parts.query)).get("password", "")) != "":
             password = unquote(password)
-        _remember(password, (parts.username, parts.hostname, parts.path.lstrip("/")))
+        _remember(password, (parts.username, hosts, parts.path.lstrip("/")))
         return url
+
+    def _parts(self) -> SplitResult:
+        """Refuses what a driver, or we, would take a piece of the password for a host, a port or a database in."""
+        try:
+            parts = urlsplit(expand(self.text, self.key))
+        except ValueError:
+            raise self._broken() from None
+        hosts = parts.netloc.rpartition("@")[2].split(",")
+        if not all(map(_HOST.fullmatch, hosts)) or _stray(parts):
+            raise self._broken()
+        return parts
+
+    def _broken(self) -> UsageError:
+        return UsageError(
+            f"{self.key}: the URL cannot be taken apart: {self.shown}",
+            why="in a password, / @ : # ? % must be written %2F %40 %3A %23 %3F %25, in a variable's value too",
+            hint="a password_file, PGPASSWORD and ~/.pgpass hold it as it is",
+        )
 
     def _read_password(self) -> str:
         path = Path(expand(str(self.password_file), f"{self.key}: password_file"))

@@ -75,11 +75,24 @@ def test_the_file_is_read_at_each_connect(tmp_path: Path) -> None:
     assert address.url() == "postgresql://u:another@h:5432/d?sslmode=require"
 
 
-def test_a_password_that_breaks_the_url_is_not_shown() -> None:
-    with pytest.raises(UsageError) as caught:
-        Address(f"postgresql://u:x/{SECRET}@h/d").url()
-    assert SECRET not in str(caught.value)
-    assert "%2F" in str(caught.value)
+@pytest.mark.parametrize("breaks", ["x/{}", "1/{}", "x@{}", "{}@x", "x#{}", "1?{}", "[{}", "x:{}@y", "1?x={}"])
+def test_a_password_that_breaks_the_url_is_not_shown(monkeypatch: pytest.MonkeyPatch, breaks: str) -> None:
+    monkeypatch.setenv("PW", breaks.format(SECRET))
+    for url in ("postgresql://u:${PW}@h/d", f"postgresql://u:{breaks.format(SECRET)}@h/d"):
+        for ask in (Address.url, lambda address: address.database):
+            with pytest.raises(UsageError) as caught:
+                ask(Address(url))
+            assert SECRET not in str(caught.value)
+            assert "%2F" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["postgresql://u:pw@h1:5432,h2:5433/d", "postgresql://u@[::1]:5432/d", "postgresql:///d?host=/tmp", "postgresql://h",
+     "postgresql://%2Ftmp/d", "postgresql://u:a:b@h/d"],
+)
+def test_urls_that_are_fine(url: str) -> None:
+    assert Address(url).url() == url
 
 
 @pytest.mark.parametrize(
