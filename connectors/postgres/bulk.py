@@ -1,0 +1,132 @@
+"""The net changes to one table, made in bulk: a statement per kind of change, each with a count that must be right.
+
+Inserts are copied straight into the table. The others are copied into a Stage and joined to the table by its key;
+the statements are prepared once per session, and planned as index look-ups by the session's settings (T-PF-5).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from itertools import compress
+
+from cdcd.errors import Conflict
+from cdcd.fold import Net
+from cdcd.model.cell import UNCHANGED
+from cdcd.rows import Row, RowForm
+from connectors.postgres.forms import Encoding
+from connectors.postgres.keyless import delete_rows
+from connectors.postgres.names import quote_identifier
+from connectors.postgres.sessions import Session
+from connectors.postgres.shape import Shape
+from connectors.postgres.stage import Stage, key_items, row_items
+
+Present = tuple[bool, ...]
+"""Which cells of a row are known; empty: all of them."""
+
+
+def present(row: Row) -> Present:
+    return () if isinstance(row, bytes) else tuple(cell is not UNCHANGED for cell in row)
+
+
+class Bulk:
+    """One table on one session, rows in one form."""
+
+    def __init__(self, session: Session, shape: Shape, form: RowForm) -> None:
+        self.shape = shape
+        self.form = form
+        self.encoding = Encoding(form)
+        self._session = session
+        self._key = form.table.key
+        self._stages: dict[str, Stage] = {}
+        self._prepared: set[str] = set()
+        self._sets: dict[Present, int] = {}
+        self._places = {name: f"s.c{number}" for number, name in enumerate(form.columns, 1)}
+        columns = ", ".join(map(quote_identifier, form.columns))
+        self._copy = f"COPY {shape.sql} ({columns}) FROM STDIN {self.encoding.options}"
+
+    # --- made before the savepoint: a rollback to it would take them back ----------------------------------------
+
+    def ready(self, net: Net) -> None:
+        """Make the stages and statements that this net change needs and that are not there yet."""
+        if net.deletes and not self._key:
+            self._stage("u", row_items(self.form.columns))
+        elif net.deletes:
+            self._stage("d", key_items(self._key))
+            self._prepare("d", f"DELETE FROM {self.shape.sql} AS t USING {self._of('d')} s WHERE {self._by_key}")
+        if net.updates:
+            self._stage("u", row_items(self.form.columns))
+            rest = [name for name in self.form.columns if name not in self._key] or self.form.columns
+            same = " AND ".join(self.shape.equals(name, self._places[name]) for name in self._key)
+            self._prepare("u", f"{self._set('u', rest)} WHERE {same}")
+        if net.moves:
+            self._stage("m", ["0::int AS n", *key_items(self._key), *row_items(self.form.columns)])
+            for cells in {present(row) for _, row in net.moves}:
+                number = self._sets.setdefault(cells, len(self._sets))
+                update = self._set("m", list(compress(self.form.columns, cells)) if cells else self.form.columns)
+                self._prepare(f"m{number}", f"{update} WHERE s.n = {number} AND {self._by_key}")
+
+    def _stage(self, kind: str, items: Sequence[str]) -> None:
+        if kind not in self._stages:
+            self._stages[kind] = Stage(self._session, f"cdcd_{kind}_{self.shape.oid}", self.shape, items)
+
+    def _prepare(self, kind: str, statement: str) -> None:
+        if kind not in self._prepared:
+            self._session.run(f"PREPARE {self._statement(kind)} AS {statement}")
+            self._prepared.add(kind)
+
+    def _statement(self, kind: str) -> str:
+        return f"cdcd_{kind}_{self.shape.oid}"
+
+    def _of(self, kind: str) -> str:
+        return self._stages[kind].name
+
+    @property
+    def _by_key(self) -> str:
+        """The condition that the table's row, t, is the one that the stage's key columns name."""
+        return " AND ".join(self.shape.equals(name, f"s.k{n}") for n, name in enumerate(self._key, 1))
+
+    def _set(self, kind: str, columns: Sequence[str]) -> str:
+        assignments = ", ".join(f"{quote_identifier(name)} = {self._places[name]}" for name in columns)
+        return f"UPDATE {self.shape.sql} AS t SET {assignments} FROM {self._of(kind)} s"
+
+    # --- the changes -----------------------------------------------------------------------------------------------
+
+    def delete(self, keys: list[bytes]) -> None:
+        if keys and self._key:
+            self._stages["d"].fill(self.encoding, self.encoding.keys(keys, len(self._key)))
+            self._execute("d", len(keys), "deleted")
+        elif keys:
+            self._stages["u"].fill(self.encoding, keys)
+            count = delete_rows(self._session, self.shape, self.form.columns, self._of("u"))
+            self._check(count, len(keys), "deleted")
+
+    def update(self, rows: list[bytes]) -> None:
+        if rows:
+            self._stages["u"].fill(self.encoding, rows)
+            self._execute("u", len(rows), "updated")
+
+    def move(self, moves: list[tuple[bytes, Row]]) -> None:
+        """Rows whose key changes, or not all of whose cells are known: one statement per set of cells."""
+        if not moves:
+            return
+        numbers = [self._sets[present(row)] for _, row in moves]
+        widths = (len(self._key), len(self.form.columns))
+        rows = [
+            self.encoding.numbered(number, key, row, widths)
+            for number, (key, row) in zip(numbers, moves, strict=True)
+        ]
+        self._stages["m"].fill(self.encoding, rows)
+        for number, count in Counter(numbers).items():
+            self._execute(f"m{number}", count, "updated")
+
+    def insert(self, rows: list[bytes]) -> None:
+        if rows:
+            self._check(self._session.copy(self._copy, self.encoding.stream(rows)), len(rows), "inserted")
+
+    def _execute(self, kind: str, expected: int, done: str) -> None:
+        self._check(self._session.run(f"EXECUTE {self._statement(kind)}"), expected, done)
+
+    def _check(self, count: int, expected: int, done: str) -> None:
+        if count != expected:
+            raise Conflict(f"{count} of {expected} rows were {done} at the target", table=self.form.table.id)

@@ -1,0 +1,126 @@
+"""The control tables at a PostgreSQL target, schema `cdcd`: what each holds, and how they come to be.
+
+Who locks what (T-PO-9): apply takes its *checkpoints* row FOR UPDATE and its *epochs* row FOR SHARE; a load takes the
+*epochs* row FOR SHARE and its own *chunks* row; claim updates the *epochs* row, which waits for all of them. *seen*
+is locked by nobody, so that it can be raised while a transaction lasts for hours.
+"""
+
+from __future__ import annotations
+
+from cdcd.errors import StateRefused
+from connectors.postgres.sessions import Session
+
+VERSION = 1
+
+SCHEMA = """
+COMMENT ON SCHEMA cdcd IS 'cdcd: what its pipelines into this database need to go on after a restart';
+
+CREATE TABLE cdcd.version (version int NOT NULL);
+COMMENT ON TABLE cdcd.version IS 'One row: the version of these tables';
+
+CREATE TABLE cdcd.epochs (
+    pipeline  text PRIMARY KEY,
+    epoch     bigint NOT NULL,
+    owner     text NOT NULL,
+    backends  int[] NOT NULL DEFAULT '{}',
+    claimed   timestamptz NOT NULL DEFAULT now(),
+    source    jsonb,
+    intent    jsonb NOT NULL DEFAULT '{}',
+    finished  boolean NOT NULL DEFAULT false
+);
+COMMENT ON TABLE cdcd.epochs IS 'Who may write: epoch is raised by each claim, owner is a random id of the process, '
+    'backends its server processes; source is the server that positions belong to; intent what was about to be made '
+    'there; finished whether indexes and foreign keys are built';
+
+CREATE TABLE cdcd.checkpoints (
+    pipeline   text NOT NULL,
+    scope      text NOT NULL DEFAULT '',
+    checkpoint jsonb NOT NULL,
+    updated    timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (pipeline, scope)
+) WITH (fillfactor = 20);
+COMMENT ON TABLE cdcd.checkpoints IS 'The place in the source''s log up to which everything is in this database';
+
+CREATE TABLE cdcd.seen (
+    pipeline text PRIMARY KEY,
+    counter  bigint NOT NULL DEFAULT 0
+) WITH (fillfactor = 20);
+COMMENT ON TABLE cdcd.seen IS 'Raised every few seconds by a living owner; a standby watches it';
+
+CREATE TABLE cdcd.tables (
+    pipeline   text NOT NULL,
+    table_id   text NOT NULL,
+    version    int NOT NULL,
+    definition jsonb NOT NULL,
+    PRIMARY KEY (pipeline, table_id)
+);
+COMMENT ON TABLE cdcd.tables IS 'The tables carried, as they were at the source when this database was made for them';
+
+CREATE TABLE cdcd.chunks (
+    pipeline text NOT NULL,
+    table_id text NOT NULL,
+    number   int NOT NULL,
+    low      jsonb,
+    high     jsonb,
+    columns  jsonb NOT NULL,
+    state    text NOT NULL CHECK (state IN ('unread', 'in')),
+    rows     bigint NOT NULL DEFAULT 0,
+    bytes    bigint NOT NULL DEFAULT 0,
+    PRIMARY KEY (pipeline, table_id, number)
+);
+COMMENT ON TABLE cdcd.chunks IS 'Ranges of tables: in this database since their load, or unread and without rows here';
+
+CREATE TABLE cdcd.requests (
+    id       bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    pipeline text NOT NULL,
+    command  text NOT NULL,
+    argument text NOT NULL,
+    made     timestamptz NOT NULL DEFAULT now(),
+    done     timestamptz
+);
+COMMENT ON TABLE cdcd.requests IS 'Wishes for the daemon, left by commands; done when it carried them out';
+
+INSERT INTO cdcd.version VALUES (1);
+"""
+
+MIGRATIONS: dict[int, str] = {}
+"""Version → what makes it the next one."""
+
+_LOCK = "SELECT pg_advisory_xact_lock(6015273198431)"
+"""Two daemons may come to an empty database at once."""
+
+
+def exist(session: Session) -> bool:
+    return session.rows("SELECT to_regclass('cdcd.version') IS NOT NULL")[0][0] is True
+
+
+def stored_version(session: Session) -> int:
+    return int(session.rows("SELECT version FROM cdcd.version")[0][0])
+
+
+def make(session: Session) -> None:
+    """Make the control tables, or bring them to our version; newer ones are refused."""
+    if exist(session) and _known(stored_version(session)) == VERSION:
+        return
+    session.run(f"BEGIN; SET LOCAL synchronous_commit = on; {_LOCK}")
+    version = _known(stored_version(session)) if exist(session) else 0
+    if version == 0:
+        # A schema made beforehand spares the role the right to create one.
+        if session.rows("SELECT to_regnamespace('cdcd') IS NULL")[0][0]:
+            session.run("CREATE SCHEMA cdcd")
+        session.run(SCHEMA)
+        version = VERSION
+    for older in range(version, VERSION):
+        session.run(MIGRATIONS[older])
+        session.run("UPDATE cdcd.version SET version = %s", (older + 1,))
+    session.run("COMMIT")
+
+
+def _known(version: int) -> int:
+    if version > VERSION:
+        raise StateRefused(
+            f"the control tables at the target have version {version}, this cdcd knows {VERSION}",
+            why="a newer cdcd has written here; an older one would misread it",
+            hint="run that version of cdcd, or a newer one",
+        )
+    return version

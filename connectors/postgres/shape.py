@@ -1,0 +1,112 @@
+"""A table of the target as its catalogue says now: what statements that write to it have to know."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from cdcd.errors import StateRefused
+from cdcd.model.table import Table
+from connectors.postgres.names import quote_identifier
+from connectors.postgres.sessions import Session
+
+
+@dataclass(frozen=True, slots=True)
+class ShapeColumn:
+    """`generated`: computed here, never written. `always`: an identity column that refuses values in UPDATE."""
+
+    name: str
+    type_id: int
+    native: str
+    nullable: bool
+    default: bool
+    generated: bool
+    always: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """`kind` is pg_class.relkind. `keys` are the columns of unique indexes that could name a row. `operators` are the
+    equality operators of those indexes by column: only they can use the index. `references` are the tables that
+    foreign keys here point to, `referenced_by` the ones whose foreign keys point here; both without itself."""
+
+    oid: int
+    schema: str
+    name: str
+    kind: str
+    columns: Mapping[str, ShapeColumn]
+    keys: tuple[frozenset[str], ...]
+    operators: Mapping[str, str]
+    references: frozenset[int]
+    referenced_by: tuple[str, ...]
+
+    @property
+    def sql(self) -> str:
+        """The name, for statements."""
+        return f"{quote_identifier(self.schema)}.{quote_identifier(self.name)}"
+
+    def equals(self, column: str, other: str) -> str:
+        """The condition that `column` of the table, alias t, is equal to `other`."""
+        return f"t.{quote_identifier(column)} {self.operators.get(column, '=')} {other}"
+
+
+_TABLE = """
+SELECT c.oid::int8, c.relkind::text,
+       ARRAY(SELECT DISTINCT confrelid::int8 FROM pg_constraint
+             WHERE contype = 'f' AND conrelid = c.oid AND confrelid <> c.oid),
+       ARRAY(SELECT DISTINCT conrelid::regclass::text FROM pg_constraint
+             WHERE contype = 'f' AND confrelid = c.oid AND conrelid <> c.oid)
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname = %s AND c.relname = %s AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
+"""
+
+_COLUMNS = """
+SELECT attname, atttypid::int8, format_type(atttypid, atttypmod), NOT attnotnull, atthasdef OR attidentity <> '',
+       attgenerated <> '', attidentity = 'a'
+FROM pg_attribute WHERE attrelid = %s AND attnum > 0 AND NOT attisdropped ORDER BY attnum
+"""
+
+# Strategy 3 is equality in btree, the only kind of index that can be unique.
+_KEYS = """
+SELECT i.indexrelid::int8, a.attname, format('OPERATOR(%%I.%%s)', n.nspname, o.oprname)
+FROM pg_index i CROSS JOIN LATERAL unnest(i.indkey, i.indclass) WITH ORDINALITY k (attnum, opclass, place)
+JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
+JOIN pg_opclass c ON c.oid = k.opclass
+JOIN pg_amop m ON m.amopfamily = c.opcfamily AND m.amopstrategy = 3
+              AND m.amoplefttype = c.opcintype AND m.amoprighttype = c.opcintype
+JOIN pg_operator o ON o.oid = m.amopopr JOIN pg_namespace n ON n.oid = o.oprnamespace
+WHERE i.indrelid = %s AND i.indisunique AND i.indisvalid AND i.indpred IS NULL AND i.indexprs IS NULL
+  AND k.place <= i.indnkeyatts
+ORDER BY i.indisprimary, i.indexrelid
+"""
+
+
+def find_shape(session: Session, schema: str, name: str) -> Shape | None:
+    """None: there is no such table."""
+    row = session.row(_TABLE, (schema, name))
+    if row is None:
+        return None
+    oid, kind, references, referenced_by = row
+    columns = {c[0]: ShapeColumn(*c) for c in session.rows(_COLUMNS, (oid,))}
+    keys: dict[int, set[str]] = {}
+    operators = {}
+    for index, column, operator in session.rows(_KEYS, (oid,)):
+        keys.setdefault(index, set()).add(column)
+        operators[column] = operator
+    return Shape(
+        oid, schema, name, kind, columns, tuple(map(frozenset, keys.values())), operators,
+        frozenset(references), tuple(referenced_by),
+    )  # fmt: skip
+
+
+def read_shape(session: Session, table: Table) -> Shape:
+    """The target's table for `table`, which must be there."""
+    shape = find_shape(session, table.schema, table.name)
+    if shape is None:
+        raise StateRefused(
+            "the table is not at the target",
+            why="it was dropped or renamed there after this pipeline began",
+            hint="bring it back as it was, or drop the pipeline and begin anew",
+            table=table.id,
+        )
+    return shape

@@ -1,0 +1,193 @@
+"""The Sink contract over a PostgreSQL server: what runs on which session."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from cdcd.contracts import Blocks, Claim, Finding, Request, Ticket
+from cdcd.errors import CdcdError, StateRefused, UsageError
+from cdcd.facts import SinkFacts
+from cdcd.model.chunk import Chunk
+from cdcd.model.group import Group
+from cdcd.model.position import Checkpoint, Identity
+from cdcd.model.table import Table
+from cdcd.rows import RowForm
+from connectors.postgres import claim as claims
+from connectors.postgres import side
+from connectors.postgres.check_target import check_target
+from connectors.postgres.ddl import make_tables
+from connectors.postgres.finish import build
+from connectors.postgres.forms import target_forms
+from connectors.postgres.load import load_chunk
+from connectors.postgres.register import add_tables, store_checkpoint, store_intent
+from connectors.postgres.sessions import Session, Sessions
+from connectors.postgres.shape import read_shape
+from connectors.postgres.writer import SETTINGS, Writer
+
+_NAME = re.compile(r"[A-Za-z0-9_.-]{1,40}")
+"""Pipeline names that fit, unchanged, into application_name (63 bytes, ASCII) between cdcd/ and the epoch."""
+
+LAZY: Mapping[str, str] = {"synchronous_commit": "off"}
+"""A commit is not waited for: a crash takes rows and checkpoint back together, and `durable` tells (T-PF-4)."""
+
+
+class PostgresSink:
+    """`url` is asked at each connect. `commit_sync`: wait at each commit until it is durable."""
+
+    facts = SinkFacts()
+
+    def __init__(
+        self,
+        url: Callable[[], str],
+        name: str,
+        *,
+        target_tables: str = "create",
+        commit_sync: bool = False,
+    ) -> None:
+        if not _NAME.fullmatch(name):
+            raise UsageError(
+                f"'{name}' cannot be the name of a pipeline into PostgreSQL",
+                why="it names the sessions there: up to 40 letters, digits, and . _ -",
+                hint="choose another name",
+            )
+        self._pipeline = name
+        self._policy = target_tables
+        self._settings = {} if commit_sync else LAZY
+        self._sessions = Sessions(url, f"cdcd/{name}")
+        self._epoch = 0
+        self._writer: Writer | None = None
+        self._loaders: list[Session] = []
+        self._loaders_lock = threading.Lock()
+        self._side: Session | None = None
+        self._side_lock = threading.Lock()
+
+    # --- who writes --------------------------------------------------------------------------------------------------
+
+    def claim(self, owner: str, take_over: bool) -> Claim:
+        if self._side is not None:  # opened for `seen`, under a name without an epoch
+            self._sessions.end(self._side)
+            self._side = None
+        session = self._sessions.open({**SETTINGS, **self._settings}, writes=True)
+        found = claims.claim(session, self._pipeline, owner, take_over)
+        self._epoch = found.epoch
+        self._sessions.name = f"cdcd/{self._pipeline}/{found.epoch}"
+        replica = self._sessions.may_replicate is True
+        self._writer = Writer(
+            session, self._pipeline, found.epoch, found.checkpoint, dict(found.tables), replica
+        )
+        return found
+
+    @property
+    def _owner(self) -> Writer:
+        if self._writer is None:
+            raise StateRefused("nothing is written before a claim", pipeline=self._pipeline)
+        return self._writer
+
+    # --- before the stream -------------------------------------------------------------------------------------------
+
+    def check(self, tables: Sequence[Table]) -> list[Finding]:
+        with self._sessions.brief() as session:
+            return check_target(session, tables, self._policy, self._sessions.try_replica(session))
+
+    def prepare(self, tables: Sequence[Table]) -> None:
+        with self._owner.durably() as session:
+            make_tables(session, tables, self._policy)
+
+    def intend(self, identity: Identity, intent: Mapping[str, Any]) -> None:
+        with self._owner.durably() as session:
+            store_intent(session, self._pipeline, identity, intent)
+
+    def start(self, checkpoint: Checkpoint, tables: Sequence[Table], chunks: Sequence[Chunk]) -> None:
+        with self._owner.durably() as session:
+            store_checkpoint(session, self._pipeline, checkpoint)
+            add_tables(session, self._pipeline, tables, chunks)
+        self._owner.started(checkpoint)
+        self._owner.carries(tables)
+
+    def join(self, tables: Sequence[Table], chunks: Sequence[Chunk]) -> None:
+        with self._owner.durably() as session:
+            make_tables(session, tables, self._policy)
+            add_tables(session, self._pipeline, tables, chunks)
+        self._owner.carries(tables)
+
+    def forms(self, table: Table) -> Sequence[RowForm]:
+        session = self._owner.session
+        return target_forms(session, table, read_shape(session, table))
+
+    # --- the stream --------------------------------------------------------------------------------------------------
+
+    def apply(self, group: Group, checkpoint: Checkpoint | None) -> Ticket | None:
+        return self._owner.apply(group, checkpoint)
+
+    def durable(self, ticket: Ticket) -> bool:
+        return self._owner.durable(ticket)
+
+    def finish(self, tables: Sequence[Table], statements: Sequence[str]) -> None:
+        build(self._owner, self._pipeline, tables, statements)
+
+    # --- loads -------------------------------------------------------------------------------------------------------
+
+    def load(self, table: Table, chunk: Chunk, blocks: Blocks, place: Checkpoint) -> int:
+        session = self._loader()
+        try:
+            rows = load_chunk(session, self._pipeline, self._epoch, table, chunk, blocks, place)
+        except BaseException:
+            self._sessions.end(session)
+            raise
+        finally:
+            close = getattr(blocks.data, "close", None)
+            if close is not None:
+                close()
+        with self._loaders_lock:
+            self._loaders.append(session)
+        return rows
+
+    def _loader(self) -> Session:
+        """A session that no other loader uses now: thousands of small tables shall not log in thousands of times."""
+        with self._loaders_lock:
+            if self._loaders:
+                return self._loaders.pop()
+        return self._sessions.open(self._settings, writes=True)
+
+    # --- beside the stream -------------------------------------------------------------------------------------------
+
+    def _beside(self, act: Callable[[Session], Any]) -> Any:
+        """On the session of its own; after an error the next call opens another."""
+        with self._side_lock:
+            if self._side is None:
+                self._side = self._sessions.open(LAZY)
+            try:
+                return act(self._side)
+            except CdcdError:
+                self._sessions.end(self._side)
+                self._side = None
+                raise
+
+    def beat(self) -> None:
+        self._beside(lambda session: side.beat(session, self._pipeline, self._epoch))
+
+    def requests(self) -> Sequence[Request]:
+        found: Sequence[Request] = self._beside(lambda session: side.requests(session, self._pipeline))
+        return found
+
+    def fulfilled(self, request: Request) -> None:
+        self._beside(lambda session: side.fulfilled(session, request))
+
+    def seen(self) -> int | None:
+        counter: int | None = self._beside(lambda session: side.seen(session, self._pipeline))
+        return counter
+
+    # --- the end -----------------------------------------------------------------------------------------------------
+
+    def interrupt(self) -> None:
+        self._sessions.interrupt()
+
+    def close(self) -> None:
+        self._sessions.close()
+
+    def drop(self) -> None:
+        with self._sessions.brief() as session:
+            side.forget(session, self._pipeline)

@@ -1,0 +1,250 @@
+"""The session that applies: one transaction per group, in which rows and checkpoint move together or not at all.
+
+The checkpoint's row and the epoch's are locked and compared first, so that neither another owner nor a repetition by
+ourselves gets any further (T-PO-2). A step of changes is made in bulk under a savepoint; where that fails it is made
+again one by one, which is right where no bulk order is, or names the change that is wrong (T-PT-4).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
+from typing import Any
+
+from cdcd.errors import Conflict, PoisonRow, StateRefused, Unreachable
+from cdcd.fold import Contradiction, fold
+from cdcd.log import get_logger
+from cdcd.model.group import Group, Rows, TableLog
+from cdcd.model.position import Checkpoint
+from cdcd.model.table import Table
+from connectors.postgres.bulk import Bulk
+from connectors.postgres.claim import fenced
+from connectors.postgres.empty import empty_chunks, truncate
+from connectors.postgres.ordered import OneByOne, apply_one_by_one
+from connectors.postgres.position import parse_lsn
+from connectors.postgres.sessions import Session
+from connectors.postgres.shape import Shape, read_shape
+
+log = get_logger("postgres.writer")
+
+SETTINGS: Mapping[str, str] = {
+    # Stages have no statistics, and a plan once prepared stays: always look up by key (T-PF-5).
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+    "enable_seqscan": "off",
+    "jit": "off",
+    "temp_buffers": "32MB",
+}
+
+BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
+
+_LOCK = """
+SELECT c.checkpoint = %(expected)s::jsonb, e.epoch = %(epoch)s
+FROM cdcd.checkpoints c JOIN cdcd.epochs e USING (pipeline)
+WHERE c.pipeline = %(pipeline)s AND c.scope = '' FOR UPDATE OF c FOR SHARE OF e
+"""
+
+_STORE = """
+UPDATE cdcd.checkpoints SET checkpoint = %(checkpoint)s::jsonb, updated = now()
+WHERE pipeline = %(pipeline)s AND scope = ''
+"""
+
+_SELDOM = (
+    BEGIN,
+    "SET LOCAL synchronous_commit = on",
+    # The plans of a foreign key's check, and of an index built on an expression, are not look-ups by key.
+    "SET LOCAL enable_hashjoin = on; SET LOCAL enable_mergejoin = on; SET LOCAL enable_seqscan = on",
+)
+
+_HOLD_EPOCH = "SELECT epoch FROM cdcd.epochs WHERE pipeline = %s AND epoch = %s FOR SHARE"
+
+_LOG = "SELECT pg_current_wal_insert_lsn()::text, pg_current_wal_flush_lsn()::text"
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """Durable once the server's log is flushed up to `lsn`, as told by the session that committed (T-PO-13)."""
+
+    session: Session
+    lsn: int
+
+
+class Writer:
+    """One epoch's session for apply. After an error it takes nothing any more: the next claim brings another."""
+
+    def __init__(
+        self, session: Session, pipeline: str, epoch: int, expected: Any, tables: dict[str, Table], replica: bool
+    ) -> None:
+        self.session = session
+        self._pipeline = pipeline
+        self._epoch = epoch
+        self._expected = expected
+        self._tables = tables
+        self._replica = replica
+        self._open = False
+        self._failed = False
+        self._flushed = 0
+        self._shapes: dict[str, Shape] = {}
+        self._bulks: dict[tuple[str, str], Bulk] = {}
+        self._one_by_one: dict[tuple[str, str], OneByOne] = {}
+
+    # --- the transaction ---------------------------------------------------------------------------------------------
+
+    def apply(self, group: Group, checkpoint: Checkpoint | None) -> Ticket | None:
+        self._refuse_after_error()
+        try:
+            if not self._open:
+                self._begin()
+            position = str(group.position) if group.position is not None else None
+            for step in group.steps:
+                if isinstance(step, Rows):
+                    self._rows(step, position)
+                else:
+                    truncate(self.session, step, self._shape, position)
+            if group.unread:
+                empty_chunks(self.session, self._pipeline, group.unread, self._tables, self._shape)
+            return None if checkpoint is None else self._commit(checkpoint)
+        except BaseException:
+            self._failed = True
+            raise
+
+    def _refuse_after_error(self) -> None:
+        if self._failed:
+            raise StateRefused("nothing is written after an error", hint="claim again", pipeline=self._pipeline)
+
+    def _begin(self) -> None:
+        self.session.defer(f"{BEGIN}; SET CONSTRAINTS ALL DEFERRED")
+        row = self.session.row(
+            _LOCK, {"expected": json.dumps(self._expected), "epoch": self._epoch, "pipeline": self._pipeline}
+        )
+        if row is None or not row[1]:
+            raise fenced(self._pipeline)
+        if not row[0]:
+            raise StateRefused(
+                "the checkpoint at the target is not the one this process stored last",
+                why="another process of this owner has gone on from there, or somebody changed it",
+                hint="run again: the stored checkpoint is what counts",
+                pipeline=self._pipeline,
+            )
+        self._open = True
+
+    def _commit(self, checkpoint: Checkpoint) -> Ticket:
+        """An error of the server means that nothing was committed; a connection that ends leaves it unknown, and the
+        next claim tells. Deferred constraints are checked before, so that they are an error like any other."""
+        text = checkpoint.to_json()
+        ((inserted, flushed),) = self.session.rows(
+            f"SET CONSTRAINTS ALL IMMEDIATE; {_STORE}; COMMIT; {_LOG}",
+            {"checkpoint": json.dumps(text), "pipeline": self._pipeline},
+        )
+        self._open = False
+        self._expected = text
+        self._flushed = parse_lsn(flushed)
+        return Ticket(self.session, parse_lsn(inserted))
+
+    @contextmanager
+    def durably(self) -> Iterator[Session]:
+        """A transaction of its own for what is seldom: fenced like apply, its commit waited for."""
+        self._refuse_after_error()
+        try:
+            for setting in _SELDOM:
+                self.session.defer(setting)
+            if self.session.row(_HOLD_EPOCH, (self._pipeline, self._epoch)) is None:
+                raise fenced(self._pipeline)
+            yield self.session
+            self.session.run("COMMIT")
+        except BaseException:
+            self._failed = True
+            raise
+
+    def started(self, checkpoint: Checkpoint) -> None:
+        """What apply expects to find from now on."""
+        self._expected = checkpoint.to_json()
+
+    def carries(self, tables: Sequence[Table]) -> None:
+        self._tables |= {table.id: table for table in tables}
+
+    def durable(self, ticket: Ticket) -> bool:
+        if ticket.session is not self.session:
+            raise Unreachable("the session that gave the ticket has ended", why="the server may have crashed since")
+        if self._flushed < ticket.lsn and not self._open:
+            self._flushed = parse_lsn(self.session.rows("SELECT pg_current_wal_flush_lsn()::text")[0][0])
+        return self._flushed >= ticket.lsn
+
+    # --- a step of changes -------------------------------------------------------------------------------------------
+
+    def _rows(self, step: Rows, position: str | None) -> None:
+        logs = self._in_order(list(step.logs.values()))
+        single = [one for one in logs if not one.table.foldable]
+        if single and not self._independent(logs):
+            single = logs
+        if not self._in_bulk([one for one in logs if one not in single]):
+            single = logs
+        if single:
+            tables = {one.table.id: self._single(one) for one in single}
+            apply_one_by_one(self.session, [one for one in step.order if one in single], tables, position)
+
+    def _in_bulk(self, logs: list[TableLog]) -> bool:
+        """False: it cannot be done so, and nothing was."""
+        try:
+            nets = [(self._bulk(one), fold(one)) for one in logs]
+            for bulk, net in nets:
+                bulk.ready(net)
+            self.session.defer("SAVEPOINT bulk")
+            for bulk, net in reversed(nets):
+                bulk.delete(net.deletes)
+            for bulk, net in nets:
+                bulk.update(net.updates)
+                bulk.move(net.moves)
+                bulk.insert(net.inserts)
+        except Contradiction:
+            return False
+        except (Conflict, PoisonRow) as error:
+            self.session.run("ROLLBACK TO SAVEPOINT bulk; RELEASE SAVEPOINT bulk")
+            log.debug("one by one", why=error.what, **error.where)
+            return False
+        self.session.defer("RELEASE SAVEPOINT bulk")
+        return True
+
+    def _in_order(self, logs: list[TableLog]) -> list[TableLog]:
+        """Referenced tables first, as far as there is such an order."""
+        if self._independent(logs):
+            return logs
+        by_oid = {self._shape(one.table).oid: one for one in logs}
+        graph = {oid: self._shape(one.table).references & by_oid.keys() for oid, one in by_oid.items()}
+        try:
+            return [by_oid[oid] for oid in TopologicalSorter(graph).static_order()]
+        except CycleError:
+            return logs
+
+    def _independent(self, logs: list[TableLog]) -> bool:
+        """Whether the tables may be written in any order: nothing checks foreign keys, or there are none."""
+        if self._replica or len(logs) == 1:
+            return True
+        oids = {self._shape(one.table).oid for one in logs}
+        return not any(self._shape(one.table).references & oids for one in logs)
+
+    # --- what is known of tables -------------------------------------------------------------------------------------
+
+    def look_again(self) -> None:
+        """The target's tables were altered by ourselves: forget what was known of them."""
+        self._shapes.clear()
+
+    def _shape(self, table: Table) -> Shape:
+        if table.id not in self._shapes:
+            self._shapes[table.id] = read_shape(self.session, table)
+        return self._shapes[table.id]
+
+    def _bulk(self, one: TableLog) -> Bulk:
+        name = (one.table.id, one.form.name)
+        if name not in self._bulks:
+            self._bulks[name] = Bulk(self.session, self._shape(one.table), one.form)
+        return self._bulks[name]
+
+    def _single(self, one: TableLog) -> OneByOne:
+        name = (one.table.id, one.form.name)
+        if name not in self._one_by_one:
+            self._one_by_one[name] = OneByOne(self.session, self._bulk(one))
+        return self._one_by_one[name]
