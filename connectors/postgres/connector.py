@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from cdcd.connector import SourceOptions, Url
+from cdcd.connector import SinkOptions, SourceOptions, Url
+from connectors.postgres.compare import PostgresComparable
+from connectors.postgres.sink import PostgresSink
 from connectors.postgres.source import PostgresSource
 
 
@@ -17,3 +19,11 @@ def source(url: Url, name: str, options: SourceOptions) -> PostgresSource:
         list_transactions=options.lists_transactions,
         wants_old=options.wants_old,
     )
+
+
+def sink(url: Url, name: str, options: SinkOptions) -> PostgresSink:
+    return PostgresSink(url, name, target_tables=options.target_tables)
+
+
+def comparable(url: Url, name: str) -> PostgresComparable:
+    return PostgresComparable(url, name)
