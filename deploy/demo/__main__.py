@@ -54,7 +54,7 @@ class Story:
             try:
                 self._copy(world, daemon, observer, workload)
                 self._stream(world, daemon, probe, workload)
-                self._stop(daemon, workload, probe)
+                self._stop(daemon, observer, workload, probe)
                 observer.stop()
                 screen.begin("the servers compare every row with EXCEPT ALL, both ways")
                 compared = list(compare(world.source, world.target, tables))
@@ -73,18 +73,18 @@ class Story:
         screen.begin("cdcd run: copying while pgbench writes")
         began = time.monotonic()
         daemon.start()
-        hit = kills.in_the_copy(daemon, world.target, self._options.scale * 12_000)
-        read = observer.facts().rows
+        hit = kills.in_the_copy(daemon, world.target, "pgbench_accounts")
         workload.check()
         observer.copied = world.rows(world.target)
-        figures.kills.append(f"in the copy, with {hit} not yet committed")
-        screen.done(f"SIGKILL in the middle of the copy: {hit} were not yet committed")
+        figures.kills.append(f"in the copy: {hit}")
+        screen.done(f"SIGKILL in the middle of the copy: {hit}")
+        killed = daemon.last
         screen.begin("cdcd run, the same command: going on with the copy")
         daemon.start()
         wait(lambda: bool(daemon.status.get("consistent")), 90, "the copy to end", daemon)
         figures.copy_seconds = time.monotonic() - began
         figures.rows = observer.facts().rows
-        figures.rows_again = max(0, read - observer.copied)
+        figures.rows_again = max(0, int(killed.get("load_rows", 0)) - observer.copied)
         screen.done(f"copied {figures.rows:,} rows, from where it was killed; keys and indexes are built")
 
     def _stream(self, world: World, daemon: Daemon, probe: Probe, workload: Workload) -> None:
@@ -100,8 +100,8 @@ class Story:
         screen.done(f"followed pgbench for {killed - calm:.0f} s, never more than {figures.worst_lag:.2f} s behind")
         screen.begin("killing it in the stream")
         hit = kills.in_the_stream(daemon, world.target)
-        figures.kills.append(f"in the stream, with {hit} at the target")
-        screen.done(f"SIGKILL in the stream: {hit} at the target")
+        figures.kills.append(f"in the stream: {hit}")
+        screen.done(f"SIGKILL in the stream: {hit}")
         screen.begin("cdcd run, the same command: going on with the stream")
         daemon.start()
         self._catch_up(daemon, probe)
@@ -114,11 +114,11 @@ class Story:
         screen.done("followed pgbench for a while more")
 
     def _catch_up(self, daemon: Daemon, probe: Probe) -> None:
-        """Until the probe says so; the fastest rate on the way is what the daemon can do."""
+        """Until the probe says so."""
 
         def close() -> bool:
-            self.figures.peak_changes = max(self.figures.peak_changes, float(daemon.status.get("change_rate", 0)))
-            return daemon.status.get("phase") in ("catching up", "streaming") and (probe.lag or 1e9) < CLOSE
+            lag = probe.lag
+            return daemon.status.get("phase") in ("catching up", "streaming") and lag is not None and lag < CLOSE
 
         wait(close, 90, "the target to be close behind", daemon)
 
@@ -127,7 +127,7 @@ class Story:
         wait(lambda: time.monotonic() >= end, seconds + 5, "time to pass", daemon)
         workload.check()
 
-    def _stop(self, daemon: Daemon, workload: Workload, probe: Probe) -> None:
+    def _stop(self, daemon: Daemon, observer: Observer, workload: Workload, probe: Probe) -> None:
         screen, figures = self._screen, self.figures
         screen.begin("stopping pgbench, and then cdcd as systemd would")
         workload.stop()
@@ -139,12 +139,13 @@ class Story:
         daemon.start("--until", "caught-up")
         daemon.wait(60)
         figures.changes = daemon.changes
+        figures.peak_changes = observer.peak
         screen.done("cdcd run --until caught-up: exit code 0")
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser("python -m deploy.demo", description=__doc__)
-    parser.add_argument("--scale", type=int, default=10, help="pgbench's: 100,000 rows each (default %(default)s)")
+    parser.add_argument("--scale", type=int, default=20, help="pgbench's: 100,000 rows each (default %(default)s)")
     parser.add_argument("--rate", type=int, default=800, help="transactions a second (default %(default)s)")
     parser.add_argument("--seconds", type=float, default=10, help="to follow before the kill (default %(default)s)")
     parser.add_argument("--plain", action="store_true", help="lines of text on a terminal, too")
@@ -158,7 +159,7 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 def main() -> int:
     """The exit code: 0 equal, 1 different, 2 the demo itself failed, 130 interrupted."""
     options = _options()
-    console = Console(highlight=False)
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
     signal.signal(signal.SIGTERM, _interrupt)
     terminal = console.is_terminal and not console.is_dumb_terminal and not options.plain
     screen: Screen = Terminal(console) if terminal else Plain()

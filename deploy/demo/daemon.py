@@ -23,11 +23,12 @@ class DaemonFailed(Exception):
 
 
 class Daemon:
-    """One pipeline, run by one process after another. `status` is that of the process that runs now, {} where it
-    does not answer; `changes` and `copied` go on over all of them."""
+    """One pipeline, run by one process after another. `status` is what the process that runs now said last, {} before
+    it said anything; `last` is what the one before it did. `changes` goes on over all of them."""
 
     def __init__(self, world: World) -> None:
         self.status: dict[str, Any] = {}
+        self.last: dict[str, Any] = {}
         self.log = Path(tempfile.mkdtemp(prefix="cdcd-demo-")) / "cdcd.log"
         self._world = world
         self._process: subprocess.Popen[bytes] | None = None
@@ -107,7 +108,7 @@ class Daemon:
         self._forget()
 
     def _forget(self) -> None:
-        self._changes_before, self.status = self.changes, {}
+        self._changes_before, self.last, self.status = self.changes, self.status, {}
 
     def tail(self, lines: int = 30) -> str:
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])

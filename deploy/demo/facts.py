@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
@@ -12,6 +14,8 @@ from deploy.demo.probe import Probe
 from deploy.demo.workload import Workload
 
 EVERY = 0.2
+WINDOW = 5
+"""Glances over which the rate of changes is taken: a second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,15 +50,17 @@ class Screen(Protocol):
 
 class Observer:
     """A thread that looks at daemon, workload and probe and shows what it sees. `copied` is how many rows were at the
-    target when the daemon that runs now began, whose own count begins anew."""
+    target when the daemon that runs now began, whose own count begins anew; `peak` the best rate of changes."""
 
     def __init__(self, screen: Screen, daemon: Daemon, rows_expected: int) -> None:
         self.workload: Workload | None = None
         self.probe: Probe | None = None
         self.copied = 0
+        self.peak = 0.0
         self._screen = screen
         self._daemon = daemon
         self._expected = rows_expected
+        self._seen: deque[tuple[float, int]] = deque(maxlen=WINDOW + 1)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="observer", daemon=True)
         self._thread.start()
@@ -66,7 +72,17 @@ class Observer:
     def _run(self) -> None:
         while not self._stopping.wait(EVERY):
             self._daemon.look()
+            self._seen.append((time.monotonic(), self._daemon.changes))
+            self.peak = max(self.peak, self._rate)
             self._screen.show(self.facts())
+
+    @property
+    def _rate(self) -> float:
+        """Changes a second, lately."""
+        if len(self._seen) <= WINDOW:
+            return 0.0
+        (then, before), (now, after) = self._seen[0], self._seen[-1]
+        return (after - before) / (now - then)
 
     def facts(self) -> Facts:
         status = self._daemon.status
@@ -76,7 +92,7 @@ class Observer:
             rows_expected=self._expected,
             load_rate=float(status.get("load_rate", 0)),
             changes=self._daemon.changes,
-            change_rate=float(status.get("change_rate", 0)),
+            change_rate=self._rate,
             tps=self.workload.tps if self.workload else 0.0,
             lag=self.probe.lag if self.probe else None,
         )

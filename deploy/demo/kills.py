@@ -19,18 +19,30 @@ class MissedMoment(Exception):
     """The moment to kill at never came, so the demo would prove nothing."""
 
 
-def in_the_copy(daemon: Daemon, target: Database, rows: int) -> str:
-    """Kill while a COPY of this many rows or more stands open at the target; what it hit, in words."""
+HALF_DONE = 50_000
+"""Rows of a COPY that make it worth killing."""
+
+
+def in_the_copy(daemon: Daemon, target: Database, table: str) -> str:
+    """Kill while a part of `table` is in for good, and another stands half written in a COPY that is open at the
+    target; what it hit, in words."""
 
     def hit(session: psycopg2.extensions.connection) -> str:
         with session.cursor() as cursor:
             cursor.execute(
-                "SELECT relid::regclass::text, tuples_processed FROM pg_stat_progress_copy"
-                " WHERE command = 'COPY FROM' AND tuples_processed >= %s AND datname = current_database()"
-                " ORDER BY 2 DESC",
-                (rows,),
+                "SELECT tuples_processed FROM pg_stat_progress_copy WHERE datname = current_database()"
+                " AND command = 'COPY FROM' AND relid = to_regclass(%s) AND tuples_processed >= %s",
+                (table, HALF_DONE),
             )
-            return " and ".join(f"{count:,} rows into {table}" for table, count in cursor.fetchall())
+            copies = [row[0] for row in cursor.fetchall()]
+            if not copies:
+                return ""
+            cursor.execute(
+                "SELECT count(*) FROM cdcd.chunks WHERE table_id = %s AND state = 'in'", (f"public.{table}",)
+            )
+            if not cursor.fetchall()[0][0]:
+                return ""
+            return f"COPY open, {sum(copies):,} rows of {table} in it"
 
     return _kill_when(hit, daemon, target, "a COPY at the target")
 
@@ -45,7 +57,7 @@ def in_the_stream(daemon: Daemon, target: Database) -> str:
                 " WHERE usename = %s AND datname = current_database() AND backend_xid IS NOT NULL",
                 (target.role,),
             )
-            return " and ".join(f"transaction {row[0]} open" for row in cursor.fetchall())
+            return " and ".join(f"transaction {row[0]} open at the target" for row in cursor.fetchall())
 
     return _kill_when(hit, daemon, target, "an open transaction at the target")
 

@@ -57,7 +57,7 @@ def _figures(figures: Figures, differences: int) -> Table:
     grid = Table.grid(padding=(0, 2))
     grid.add_column(justify="right", style="dim")
     grid.add_column()
-    again = f"; {figures.rows_again:,} more were read twice, because of the kill" if figures.rows_again else ""
+    again = f"; {figures.rows_again:,} of them twice, because of the kill" if figures.rows_again else ""
     grid.add_row(
         "rows copied",
         f"{figures.rows:,} in {figures.copy_seconds:.1f} s, {figures.rows / figures.copy_seconds:,.0f}/s{again}",
@@ -65,7 +65,7 @@ def _figures(figures: Figures, differences: int) -> Table:
     grid.add_row(
         "changes applied",
         f"{figures.changes:,} while pgbench wrote {figures.transactions:,} transactions; "
-        f"{figures.peak_changes:,.0f}/s at best, catching up",
+        f"up to {figures.peak_changes:,.0f}/s",
     )
     grid.add_row(
         "worst lag", f"{figures.worst_lag:.2f} s; {figures.worst_lag_kill:.1f} s over the kill and the restart"

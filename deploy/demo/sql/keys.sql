@@ -8,6 +8,6 @@ SELECT id FROM seats WHERE id IN (:b, 500) ORDER BY id FOR UPDATE;
 UPDATE seats s SET holder = o.holder FROM seats o
     WHERE s.id IN (:b, 500) AND o.id IN (:b, 500) AND s.id <> o.id;
 UPDATE "Größe & Menge"."Straße ""Nr. 1""" SET "ключ" = to_jsonb(:a % 11), "%s" = 'moved' WHERE "Id" = :a;
-UPDATE measures SET at = at + CASE WHEN at < '2025-01-01' THEN 366 ELSE -366 END, value = :b
-    WHERE sensor = :a * 10 + :b % 10 AND at BETWEEN '2024-01-02' AND '2025-12-01';
+UPDATE measures SET at = at + CASE WHEN at < '2025-01-01' THEN 365 ELSE -365 END, value = :b
+    WHERE sensor = :a * 10 + :b % 10;
 END;
