@@ -10,7 +10,7 @@ from connectors.memory.order import Values
 TEXT = "memory text"
 """The wire form of this connector's own source: a value as the server keeps it."""
 
-BETWEEN, TAIL, NULL = b"\x1f", b"\x1e", b"\x00"
+BETWEEN, TAIL, NULL = b"\x1f", b"\x1e\n", b"\x00"
 RESERVED = frozenset("\x00\x1e\x1f")
 
 

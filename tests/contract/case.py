@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Protocol
+from typing import Any, Protocol
 
 from cdcd.contracts import Sink, Source
 from cdcd.model.table import Table
+from cdcd.rows import RowForm
+from connectors.memory import form as text_form
 from tests.contract.changes import Change, Spec, Text
 
 Rows = list[tuple[Text, ...]]
@@ -24,6 +26,10 @@ class SourceCase(ABC):
     @abstractmethod
     def source(self, bound: int = 1 << 20) -> Source:
         """A new object for the pipeline, as the next process would have; `bound`: bytes of a group."""
+
+    def form(self, table: Table) -> RowForm:
+        """A form whose keys this source can put in order."""
+        return text_form.form(table)
 
     @abstractmethod
     def create(self, spec: Spec) -> None: ...
@@ -51,10 +57,6 @@ class SourceCase(ABC):
     def rows(self, spec: Spec) -> Rows:
         """What is there now, as text, sorted."""
 
-    @abstractmethod
-    def other_server(self) -> None:
-        """From now on the same address is another server."""
-
 
 class SinkCase(ABC):
     """A server that is written, and what the test sees there."""
@@ -66,6 +68,14 @@ class SinkCase(ABC):
     @abstractmethod
     def table(self, spec: Spec) -> Table:
         """The source's table that the sink is told of."""
+
+    def readable(self, form: RowForm) -> RowForm | None:
+        """A form as the menu can fill it, from values as text; None: it cannot."""
+        return form
+
+    def wire(self, value: str) -> Any:
+        """A text as the expressions of that form take it."""
+        return value
 
     @abstractmethod
     def rows(self, spec: Spec) -> Rows: ...

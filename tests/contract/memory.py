@@ -81,9 +81,6 @@ class MemorySourceCase(SourceCase):
     def confirmed(self) -> str:
         return str(Place(self.server.slots[f"cdcd_{NAME}"].confirmed))
 
-    def other_server(self) -> None:
-        self.server.system = "another"
-
 
 class _Open:
     def __init__(self, session: Session) -> None:

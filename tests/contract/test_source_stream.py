@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 
@@ -248,9 +249,10 @@ class TestRestart:
         with following(at) as (source, checkpoint, tables):
             identity = source.identity()
             source.close()
-            at.other_server()
+            again = at.source()
             with pytest.raises(OtherServer):
-                at.source().open(checkpoint, identity, forms(tables))
+                again.open(checkpoint, replace(identity, system="1"), forms(tables))
+            again.close()
 
 
 class TestInterrupt:

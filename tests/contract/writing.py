@@ -45,6 +45,7 @@ class Owner:
         self.name = name
         self.sink: Sink = case.sink()
         self.claim = self.sink.claim(name, take_over)
+        self._encoders: dict[tuple[int, str], Encoder] = {}
 
     def again(self) -> int:
         """After an error: claim anew, with a new object; the position it finds (0: none)."""
@@ -88,14 +89,22 @@ class Owner:
     ) -> int:
         """`more` comes after the rows."""
         encoder = self._encoder(spec)
-        data = b"".join(encoder.whole(row) for row in rows)
+        data = b"".join(encoder.whole(self._wire(row)) for row in rows)
         # Pieces that do not end where rows end.
         pieces = (data[start : start + 7] for start in range(0, len(data), 7))
         blocks = Blocks(encoder.form, chain(pieces, more), {"rows": len(rows), "bytes": len(data)})
         return self.sink.load(self.case.table(spec), chunk, blocks, place(at))
 
     def _encoder(self, spec: Spec) -> Encoder:
-        return Encoder(choose(self.sink.forms(self.case.table(spec))))
+        """Asked for once in a claim, as the engine does."""
+        if (self.claim.epoch, spec.id) not in self._encoders:
+            forms = [self.case.readable(form) for form in self.sink.forms(self.case.table(spec))]
+            made = Encoder(choose([form for form in forms if form is not None]))
+            self._encoders[self.claim.epoch, spec.id] = made
+        return self._encoders[self.claim.epoch, spec.id]
+
+    def _wire(self, row: tuple[Any, ...]) -> tuple[Any, ...]:
+        return tuple(self.case.wire(value) if isinstance(value, str) else value for value in row)
 
     def _add(self, group: Group, change: Change) -> None:
         if isinstance(change, Truncate):
@@ -111,29 +120,27 @@ class Owner:
         match change:
             case Insert(_, row):
                 log.ops.append(kinds.INSERT)
-                log.keys.append(encoder.key(row))
-                log.rows.append(encoder.row(row))
+                log.keys.append(encoder.key(self._wire(row)))
+                log.rows.append(encoder.row(self._wire(row)))
             case Delete(spec, key):
                 log.ops.append(kinds.DELETE)
-                log.keys.append(_key(encoder, spec, key))
+                log.keys.append(self._key(encoder, spec, key))
                 log.rows.append(None)
             case Replace(spec, key, row):
-                old, new = _key(encoder, spec, key), _key(encoder, spec, _key_of(spec, row))
+                old, new = self._key(encoder, spec, key), self._key(encoder, spec, _key_of(spec, row))
+                image = encoder.row(self._wire(row))
                 moves = old != new or not spec.key
                 log.ops.append(kinds.MOVE if moves else kinds.UPDATE)
                 log.keys.append(old)
-                log.rows.append((new, encoder.row(row)) if moves else encoder.row(row))
+                log.rows.append((new, image) if moves else image)
+
+    def _key(self, encoder: Encoder, spec: Spec, key: tuple[Any, ...]) -> bytes:
+        """A key's bytes, by way of a row that has it."""
+        values = dict(zip(spec.key or spec.columns, key, strict=True))
+        return encoder.key(self._wire(tuple(values.get(name) for name in spec.columns)))
 
 
 def _key_of(spec: Spec, row: tuple[Any, ...]) -> tuple[Any, ...]:
     if not spec.key:
         return row
     return tuple(row[list(spec.columns).index(name)] for name in spec.key)
-
-
-def _key(encoder: Encoder, spec: Spec, key: tuple[Any, ...]) -> bytes:
-    """A key's bytes, by way of a row that has it."""
-    if not spec.key:
-        return encoder.key(key)
-    values = dict(zip(spec.key, key, strict=True))
-    return encoder.key(tuple(values.get(name) for name in spec.columns))
