@@ -1,7 +1,8 @@
-"""A workload whose losses and doubles show: multi-table invariants, a keyless log, key changes, unique swaps, big values.
+"""A workload whose losses and doubles show: multi-table invariants, a keyless log, key changes, unique swaps, big
+values.
 
-Every transaction moves money between two accounts and writes one line to the keyless ledger: a lost or doubled one shows
-in the ledger's rows, whatever an upsert would hide, and half a transaction in the sum of the accounts.
+Every transaction moves money between two accounts and writes one line to the keyless ledger: a lost or doubled one
+shows in the ledger's rows, whatever an upsert would hide, and half a transaction in the sum of the accounts.
 """
 
 import random
@@ -102,13 +103,14 @@ class Workload:
             case 0:
                 a, b = chance.sample(range(1, 51), 2)
                 done.append((
-                    "UPDATE seats SET holder = (SELECT s.holder FROM seats s WHERE s.id = CASE seats.id WHEN %s THEN %s "
-                    "ELSE %s END) WHERE id IN (%s, %s)", (a, b, a, a, b),
+                    "UPDATE seats SET holder = (SELECT s.holder FROM seats s"
+                    " WHERE s.id = CASE seats.id WHEN %s THEN %s ELSE %s END) WHERE id IN (%s, %s)", (a, b, a, a, b),
                 ))
             case 1:
                 done.append((
                     "UPDATE moves SET id = (SELECT max(id) FROM moves) + %s, trips = trips + 1 WHERE id = "
-                    "(SELECT id FROM moves ORDER BY id LIMIT 1 OFFSET %s)", (chance.randint(1, 5), chance.randint(0, 20)),
+                    "(SELECT id FROM moves ORDER BY id LIMIT 1 OFFSET %s)",
+                    (chance.randint(1, 5), chance.randint(0, 20)),
                 ))
             case 2:
                 done.append(("UPDATE documents SET n = n + 1 WHERE id = (SELECT id FROM documents LIMIT 1)", ()))
