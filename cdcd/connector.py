@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from cdcd.contracts import Sink, Source
+from cdcd.contracts import Comparable, Sink, Source
 from cdcd.model.position import Checkpoint
 from cdcd.model.table import Table
 
@@ -55,4 +55,8 @@ class Connector(Protocol):
 
     def request(self, url: Url, name: str, command: str, argument: str) -> int:
         """Leave a wish for the pipeline's daemon in the control tables; its number. Claims nothing."""
+        ...
+
+    def comparable(self, url: Url, name: str) -> Comparable:
+        """Either end of pipeline `name`, to compare it with the other; connects to nothing yet."""
         ...

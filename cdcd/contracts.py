@@ -329,7 +329,9 @@ class Comparable(Protocol):
         """The key that `rows` rows of the span stand before, in the key's order; None: it has no more than that."""
         ...
 
-    def digest(self, table: Table, span: Span) -> Digest: ...
+    def digest(self, table: Table, span: Span) -> Digest:
+        """Of all rows of the span."""
+        ...
 
     def digests(self, table: Table) -> Mapping[int, Digest]:
         """Of each share that has rows."""

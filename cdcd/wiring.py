@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from cdcd.config import Pipeline
 from cdcd.connector import SinkOptions, SourceOptions
-from cdcd.contracts import Sink, Source
+from cdcd.contracts import Comparable, Sink, Source
 from cdcd.engine.options import Options
 from cdcd.engine.task import Task
 from cdcd.facts import SinkFacts
@@ -18,7 +18,7 @@ from cdcd.model.table import Table
 from cdcd.progress import Progress
 from cdcd.registry import connector
 
-End = TypeVar("End", Source, Sink)
+End = TypeVar("End", Source, Sink, Comparable)
 
 
 def source(pipeline: Pipeline, facts: SinkFacts | None = None, temporary: bool = False) -> Source:
@@ -117,6 +117,15 @@ def request(pipeline: Pipeline, command: str, argument: str) -> int:
     """Leave a wish for the pipeline's daemon; its number."""
     made = connector(pipeline.target.scheme, pipeline.target.key, "request")
     return made.request(pipeline.target.url, pipeline.name, command, argument)
+
+
+def comparables(pipeline: Pipeline) -> tuple[Comparable, Comparable]:
+    """Source and target, to be compared; not yet connected."""
+    ends = []
+    for address in (pipeline.source, pipeline.target):
+        made = connector(address.scheme, address.key, "comparable")
+        ends.append(made.comparable(address.url, pipeline.name))
+    return ends[0], ends[1]
 
 
 @contextmanager

@@ -17,10 +17,11 @@ from cdcd.cli.reload import reload
 from cdcd.cli.run import run
 from cdcd.cli.status import status
 from cdcd.cli.tail import tail
+from cdcd.cli.validate import validate
 from cdcd.errors import CdcdError, Interrupted, UsageError
 from cdcd.secrets import hide
 
-COMMANDS: tuple[Callable[..., Any], ...] = (run, tail, status, reload, drop)
+COMMANDS: tuple[Callable[..., Any], ...] = (run, tail, validate, status, reload, drop)
 """One file each, in this order in --help."""
 
 EPILOG = (

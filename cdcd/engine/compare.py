@@ -26,8 +26,11 @@ BATCH = 5000
 
 
 class Comparison:
-    """`wait`: how long the target may take to pass a place. `still`: the source does not change, so nothing is waited
-    for. `limit`: how many keys of each kind a report holds. `told` hears the rows compared so far of a table."""
+    """Asks both ends at once, so their sessions begin here; interrupting them ends it.
+
+    `wait`: how long the target may take to pass a place. `still`: the source does not change, so nothing is waited for.
+    `limit`: how many keys of each kind a report holds. `told` hears the rows compared so far of a table.
+    """
 
     def __init__(
         self,
@@ -88,11 +91,6 @@ class Comparison:
         for verdict in verdicts:
             verdict.source_values = mine.get(verdict.key)
             verdict.target_values = theirs.get(verdict.key)
-
-    def interrupt(self) -> None:
-        """Any thread."""
-        self._settle.interrupt()
-        self._ends.interrupt()
 
     def _batch(self, report: TableReport, keys: list[Key]) -> None:
         for verdict in self._settle.settle(report.table, keys):

@@ -22,8 +22,3 @@ class Ends:
         theirs = self._other.submit(ask, self.target)
         mine = ask(self.source)
         return mine, theirs.result()
-
-    def interrupt(self) -> None:
-        """Any thread."""
-        self.source.interrupt()
-        self.target.interrupt()

@@ -120,7 +120,8 @@ def judge(reports: Iterable[TableReport]) -> CdcdError | None:
         return CdcdError(
             f"no difference was found, but {_listed(undecided)} could not be compared in full",
             why="; ".join(dict.fromkeys(_why(report) for report in reports if report.open)),
-            hint="run cdcd validate again, in a calmer moment, with the pipeline's daemon running and the load ended",
+            hint="run cdcd validate again, in a calmer moment and with the pipeline's daemon running; "
+            "or with --still, if nothing writes at the source",
         )
     return None
 

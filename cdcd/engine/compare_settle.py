@@ -44,11 +44,6 @@ class Settle:
             return
         yield from self._rounds(table, keys, self._watch)
 
-    def interrupt(self) -> None:
-        """Any thread."""
-        if self._watch is not None:
-            self._watch.interrupt()
-
     def _rounds(self, table: Table, keys: Sequence[Key], watch: Watch) -> Iterator[Verdict]:
         once: dict[Key, _Sight] = {}
         pending = list(keys)

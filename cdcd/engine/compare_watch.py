@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import threading
 import time
 
 from cdcd.contracts import Comparable
-from cdcd.errors import Interrupted
 from cdcd.model.position import Position
 
 TICK = 0.1
@@ -19,7 +17,6 @@ class Watch:
         self._target = target
         self._wait = wait
         self._stalled = False
-        self._interrupted = threading.Event()
 
     def passed(self, place: Position) -> bool:
         """Wait until the target's checkpoint covers `place`. Once that took too long, no longer than the checkpoint
@@ -35,17 +32,12 @@ class Watch:
             if self._stalled or time.monotonic() > deadline:
                 self._stalled = True
                 return False
-            if self._interrupted.wait(TICK):
-                raise Interrupted("stopped while waiting for the target")
+            time.sleep(TICK)
 
     def complete(self, table: str) -> bool:
         """Whether all chunks of the table are in."""
         standing = self._target.standing()
         return standing is not None and standing.unread.get(table) == 0
-
-    def interrupt(self) -> None:
-        """Any thread."""
-        self._interrupted.set()
 
     def _checkpoint(self) -> Position | None:
         standing = self._target.standing()

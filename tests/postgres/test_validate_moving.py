@@ -12,7 +12,6 @@ import pytest
 
 from cdcd.engine.compare import Comparison
 from cdcd.engine.compare_report import Kind
-from cdcd.errors import Interrupted
 from cdcd.model.digest import Standing
 from connectors.postgres.catalogue import read_tables
 from connectors.postgres.compare import PostgresComparable
@@ -146,10 +145,3 @@ def test_a_table_that_is_loaded_again_meanwhile_is_not_judged(
     target.sql("DELETE FROM seats")
     UNREAD["public.seats"] = 1
     assert compare(comparison, source)["seats"] == {Kind.UNSETTLED.value: 50}
-
-
-def test_an_interrupted_comparison_ends(followed: tuple[Database, Database], comparison: Comparison) -> None:
-    source, _ = followed
-    comparison.interrupt()
-    with pytest.raises(Interrupted):
-        compare(comparison, source)
