@@ -13,7 +13,6 @@ from connectors.postgres.claim import fenced
 from connectors.postgres.forms import BINARY
 from connectors.postgres.names import qualified, quote_identifier
 from connectors.postgres.sessions import Session
-from connectors.postgres.writer import BEGIN
 
 _LOCK = """
 SELECT c.state, k.checkpoint = %(place)s::jsonb
@@ -35,7 +34,7 @@ def load_chunk(
 ) -> int:
     """The number of rows written. Any error leaves the transaction open: end the session."""
     names: dict[str, object] = {"pipeline": pipeline, "table": table.id, "number": chunk.number}
-    session.defer(BEGIN)
+    session.defer("BEGIN")
     row = session.row(_LOCK, {**names, "epoch": epoch, "place": json.dumps(place.to_json())})
     if row is None:
         raise fenced(pipeline)

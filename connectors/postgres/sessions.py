@@ -23,6 +23,12 @@ Parameters = Sequence[object] | Mapping[str, object] | None
 PIECE = 1 << 18
 """Bytes handed to the driver at once in a COPY: larger gains nothing, smaller costs a call each."""
 
+SETTINGS: Mapping[str, str] = {
+    "default_transaction_isolation": "read committed",
+    "default_transaction_read_only": "off",
+}
+"""Whatever the role's defaults: each statement sees what was committed before it, locks and fences among it."""
+
 NOTICE = "SET client_connection_check_interval = '2s'"
 """A statement whose client is gone ends by itself (version 14 on): a cut connection alone would not end it."""
 
@@ -162,7 +168,7 @@ class Sessions:
         """A new session. One that `writes` rows fires no triggers and checks no foreign keys, where the role may."""
         if self._interrupted.is_set():
             raise Interrupted("the sink was interrupted")
-        session = Session(connect(self._url(), self.name, settings=settings), self._interrupted)
+        session = Session(connect(self._url(), self.name, settings={**SETTINGS, **(settings or {})}), self._interrupted)
         with self._lock:
             self._all.add(session)
         if self._interrupted.is_set():  # meanwhile: interrupt() may not have seen it

@@ -39,8 +39,6 @@ SETTINGS: Mapping[str, str] = {
     "temp_buffers": "32MB",
 }
 
-BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
-
 _LOCK = """
 SELECT c.checkpoint = %(expected)s::jsonb, e.epoch = %(epoch)s
 FROM cdcd.checkpoints c JOIN cdcd.epochs e USING (pipeline)
@@ -53,7 +51,7 @@ WHERE pipeline = %(pipeline)s AND scope = ''
 """
 
 _SELDOM = (
-    BEGIN,
+    "BEGIN",
     "SET LOCAL synchronous_commit = on",
     # The plans of a foreign key's check, and of an index built on an expression, are not look-ups by key.
     "SET LOCAL enable_hashjoin = on; SET LOCAL enable_mergejoin = on; SET LOCAL enable_seqscan = on",
@@ -116,7 +114,7 @@ class Writer:
             raise StateRefused("nothing is written after an error", hint="claim again", pipeline=self._pipeline)
 
     def _begin(self) -> None:
-        self.session.defer(f"{BEGIN}; SET CONSTRAINTS ALL DEFERRED")
+        self.session.defer("BEGIN; SET CONSTRAINTS ALL DEFERRED")
         row = self.session.row(
             _LOCK, {"expected": json.dumps(self._expected), "epoch": self._epoch, "pipeline": self._pipeline}
         )
