@@ -75,7 +75,8 @@ class Story:
         daemon.start()
         hit = kills.in_the_copy(daemon, world.target, "pgbench_accounts")
         workload.check()
-        observer.copied = world.rows(world.target)
+        copied = world.rows(world.target)
+        observer.goes_on(copied)
         figures.kills.append(f"in the copy: {hit}")
         screen.done(f"SIGKILL in the middle of the copy: {hit}")
         killed = daemon.last
@@ -83,8 +84,8 @@ class Story:
         daemon.start()
         wait(lambda: bool(daemon.status.get("consistent")), 90, "the copy to end", daemon)
         figures.copy_seconds = time.monotonic() - began
-        figures.rows = observer.facts().rows
-        figures.rows_again = max(0, int(killed.get("load_rows", 0)) - observer.copied)
+        figures.rows = observer.rows
+        figures.rows_again = max(0, int(killed.get("load_rows", 0)) - copied)
         screen.done(f"copied {figures.rows:,} rows, from where it was killed; keys and indexes are built")
 
     def _stream(self, world: World, daemon: Daemon, probe: Probe, workload: Workload) -> None:
@@ -145,7 +146,7 @@ class Story:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser("python -m deploy.demo", description=__doc__)
-    parser.add_argument("--scale", type=int, default=20, help="pgbench's: 100,000 rows each (default %(default)s)")
+    parser.add_argument("--scale", type=int, default=15, help="pgbench's: 100,000 rows each (default %(default)s)")
     parser.add_argument("--rate", type=int, default=800, help="transactions a second (default %(default)s)")
     parser.add_argument("--seconds", type=float, default=10, help="to follow before the kill (default %(default)s)")
     parser.add_argument("--plain", action="store_true", help="lines of text on a terminal, too")

@@ -49,13 +49,13 @@ class Screen(Protocol):
 
 
 class Observer:
-    """A thread that looks at daemon, workload and probe and shows what it sees. `copied` is how many rows were at the
-    target when the daemon that runs now began, whose own count begins anew; `peak` the best rate of changes."""
+    """A thread that looks at daemon, workload and probe and shows what it sees. `peak` is the best rate of changes."""
 
     def __init__(self, screen: Screen, daemon: Daemon, rows_expected: int) -> None:
         self.workload: Workload | None = None
         self.probe: Probe | None = None
-        self.copied = 0
+        self._base = 0
+        self._rows = 0
         self.peak = 0.0
         self._screen = screen
         self._daemon = daemon
@@ -65,9 +65,22 @@ class Observer:
         self._thread = threading.Thread(target=self._run, name="observer", daemon=True)
         self._thread.start()
 
+    def goes_on(self, rows: int) -> None:
+        """The next daemon begins with so many rows at the target; its own count begins with nothing."""
+        self._base = self._rows = rows
+
+    @property
+    def rows(self) -> int:
+        """Copied by all daemons so far."""
+        if self._daemon.status.get("load_rows"):
+            self._rows = self._base + int(self._daemon.status["load_rows"])
+        return self._rows
+
     def stop(self) -> None:
+        """No more is shown, and what is on the screen goes."""
         self._stopping.set()
         self._thread.join(5)
+        self._screen.show(Facts())
 
     def _run(self) -> None:
         while not self._stopping.wait(EVERY):
@@ -88,7 +101,7 @@ class Observer:
         status = self._daemon.status
         return Facts(
             phase=status.get("phase", ""),
-            rows=self.copied + int(status.get("load_rows", 0)),
+            rows=self.rows,
             rows_expected=self._expected,
             load_rate=float(status.get("load_rate", 0)),
             changes=self._daemon.changes,
