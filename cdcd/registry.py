@@ -36,7 +36,7 @@ def connector(scheme: str, key: str, needs: str) -> Connector:
             if not others:
                 raise _unknown(scheme, key)
             found = next(iter(others)).load()
-    except ImportError as error:
+    except ModuleNotFoundError as error:
         raise UsageError(
             f"{key}: the connector for {scheme}:// cannot be loaded", why=str(error), hint="install what it names"
         ) from error

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from cdcd.connector import SinkOptions, SourceOptions, Url
 from connectors.postgres.compare import PostgresComparable
+from connectors.postgres.outside import leave_request, read_status
 from connectors.postgres.sink import PostgresSink
 from connectors.postgres.source import PostgresSource
 
@@ -23,6 +27,14 @@ def source(url: Url, name: str, options: SourceOptions) -> PostgresSource:
 
 def sink(url: Url, name: str, options: SinkOptions) -> PostgresSink:
     return PostgresSink(url, name, target_tables=options.target_tables)
+
+
+def status(url: Url, name: str) -> Mapping[str, Any] | None:
+    return read_status(url, name)
+
+
+def request(url: Url, name: str, command: str, argument: str) -> int:
+    return leave_request(url, name, command, argument)
 
 
 def comparable(url: Url, name: str) -> PostgresComparable:
