@@ -1,6 +1,6 @@
 #!/bin/sh
-# What Debian is asked for when a fresh machine lacks it: "python" (venv) or "postgres" (server 15 with its
-# extensions, whose package is kept from making and starting a cluster of its own).
+# What Debian is asked for when a fresh machine lacks it: "python" (venv), "postgres" (server 15 with its
+# extensions, whose package is kept from making and starting a cluster of its own) or "gdb".
 set -eu
 
 if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
@@ -15,8 +15,11 @@ python)
 postgres)
     set -- postgresql-15 postgresql-contrib
     ;;
+gdb)
+    set -- gdb
+    ;;
 *)
-    echo "usage: $0 python|postgres" >&2
+    echo "usage: $0 python|postgres|gdb" >&2
     exit 2
     ;;
 esac

@@ -1,0 +1,1 @@
+"""Interleavings and server behaviours that once gave wrong results, each brought about on real servers."""
