@@ -62,6 +62,7 @@ class Seek:
         """The stream stands at the snapshot's place: it is the caller's now."""
         assert self._snapshot is not None
         snapshot, self._snapshot = self._snapshot, None
+        self._order = None  # its answer is known: the stream stands
         self._attempts = 0
         return snapshot
 
