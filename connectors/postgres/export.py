@@ -96,7 +96,14 @@ def import_snapshot(session: Session, name: str) -> str:
             ) from error
         raise
     ((snapshot,),) = session.run("SELECT pg_current_snapshot()")
-    return snapshot or ""
+    return readable(snapshot or "")
+
+
+def readable(snapshot: str) -> str:
+    """The snapshot as text that pg_snapshot's input takes. A slot's snapshot may have xmin > xmax, as its xmax moves with
+    the commits seen and its xmin with what runs; below xmin everything is seen, so xmax is then the same."""
+    xmin, xmax, running = snapshot.split(":")
+    return f"{xmin}:{max(int(xmin), int(xmax))}:{running}"
 
 
 def wait_settled(asker: Asker, snapshot: str, wake: Wake) -> None:
