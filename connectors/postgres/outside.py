@@ -1,4 +1,4 @@
-"""What commands ask of the control tables, and leave there, while another process owns the pipeline: without a claim."""
+"""What commands ask of the control tables, and leave there, beside whoever owns the pipeline: nothing is claimed."""
 
 from __future__ import annotations
 
