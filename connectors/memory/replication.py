@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from connectors.memory.faults import ServerError
 from connectors.memory.heap import Heap
 from connectors.memory.log import Commit
+from connectors.memory.order import Values
 from connectors.memory.server import Slot
 from connectors.memory.session import Session
 
@@ -19,6 +20,12 @@ class Export:
     at: int
     heaps: dict[str, Heap]
     holder: Session
+
+    def rows(self, table: str) -> list[Values]:
+        """What a read under this snapshot finds: nothing, and no error, where the table was rewritten or
+        truncated since (T-PG-6)."""
+        then, now = self.heaps[table], self.holder.server.heaps[table]
+        return list(then) if then.node == now.node else []
 
 
 def export(session: Session, slot: str | None = None) -> Export:

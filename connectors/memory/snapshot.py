@@ -55,7 +55,7 @@ class MemorySnapshot:
             raise SnapshotLost("the table changed under the snapshot", why="rewritten or truncated", table=table.id)
 
     def _rows(self, table: Table, chunk: Chunk) -> list[Values]:
-        rows = list(self._export.heaps[table.id])
+        rows = self._export.rows(table.id)
         if not table.key:
             return rows
         pick, rank = picker(table, table.key), ranker(table, table.key)

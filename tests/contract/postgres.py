@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import psycopg2.extensions
 from psycopg2 import sql
 
+from cdcd.contracts import Source
 from cdcd.model.table import Column, Table
 from cdcd.model.types import LogicalType
 from cdcd.rows import Field, Layout, RowForm
@@ -91,8 +92,9 @@ class PostgresSourceCase(SourceCase):
         fields = (Field({"pg-text:*": "esc(v)"}),) * len(columns)
         return RowForm(TEXT_FORM, table, columns, fields, Layout(b"", b"\t", b"\n", b"\\N"), {"esc": escape})
 
-    def source(self, bound: int = 1 << 20) -> PostgresSource:
-        return PostgresSource(self._database.url, self._name, group_bytes=bound)
+    def source(self, bound: int = 1 << 20) -> Source:
+        # Its positions are its own, which the contract leaves opaque.
+        return cast(Source, PostgresSource(self._database.url, self._name, group_bytes=bound))
 
     def create(self, spec: Spec) -> None:
         self._run((ddl(spec), ()))

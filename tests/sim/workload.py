@@ -86,6 +86,9 @@ class Client:
 
     def _change(self, session: Session) -> None:
         choose = self.random.random()
+        if LATE.id in self.server.heaps and choose < 0.2:
+            session.insert(LATE.id, (str(self.random.randrange(10_000)), f"late {choose}"))
+            return
         key = (str(self.random.choice(KEYS)),)
         self._numbers += 1
         if choose < 0.25:
