@@ -6,13 +6,11 @@ the statements are prepared once per session, and planned as index look-ups by t
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
-from itertools import compress
+from typing import Any
 
 from cdcd.errors import Conflict
 from cdcd.fold import Net
-from cdcd.model.cell import UNCHANGED
 from cdcd.rows import Row, RowForm
 from connectors.postgres.forms import Encoding
 from connectors.postgres.keyless import delete_rows
@@ -21,12 +19,17 @@ from connectors.postgres.sessions import Session
 from connectors.postgres.shape import Shape
 from connectors.postgres.stage import Stage, key_items, row_items
 
-Present = tuple[bool, ...]
-"""Which cells of a row are known; empty: all of them."""
+Cells = tuple[type, ...]
+"""Which cells of a row are known, by the types of its fields; empty: all of them."""
 
 
-def present(row: Row) -> Present:
-    return () if isinstance(row, bytes) else tuple(cell is not UNCHANGED for cell in row)
+def cells_of(row: Row) -> Cells:
+    return () if isinstance(row, bytes) else tuple(map(type, row))
+
+
+def known(columns: Sequence[str], cells: Cells) -> list[str]:
+    """The columns whose cells are known."""
+    return [name for name, kind in zip(columns, cells, strict=True) if kind is bytes] if cells else list(columns)
 
 
 class Bulk:
@@ -36,47 +39,30 @@ class Bulk:
         self.shape = shape
         self.form = form
         self.encoding = Encoding(form)
+        self.suffix = f"{shape.oid}_{self.encoding.format}"
+        """Ends the names of what is made in the session for this table and form."""
         self._session = session
         self._key = form.table.key
         self._stages: dict[str, Stage] = {}
         self._prepared: set[str] = set()
-        self._sets: dict[Present, int] = {}
+        self._sets: dict[Cells, int] = {}
         self._places = {name: f"s.c{number}" for number, name in enumerate(form.columns, 1)}
         columns = ", ".join(map(quote_identifier, form.columns))
-        self._copy = f"COPY {shape.sql} ({columns}) FROM STDIN {self.encoding.options}"
-
-    # --- made before the savepoint: a rollback to it would take them back ----------------------------------------
+        self._copy = f"COPY {shape.sql} ({columns}) FROM STDIN (FORMAT {self.encoding.format})"
 
     def ready(self, net: Net) -> None:
-        """Make the stages and statements that this net change needs and that are not there yet."""
-        if net.deletes and not self._key:
-            self._stage("u", row_items(self.form.columns))
-        elif net.deletes:
+        """Make the stages that this net change needs: before a savepoint, as a rollback to it would take them."""
+        whole = row_items(self.form.columns)
+        if net.updates or (net.deletes and not self._key):
+            self._stage("u", whole)
+        if net.deletes and self._key:
             self._stage("d", key_items(self._key))
-            self._prepare("d", f"DELETE FROM {self.shape.sql} AS t USING {self._of('d')} s WHERE {self._by_key}")
-        if net.updates:
-            self._stage("u", row_items(self.form.columns))
-            rest = [name for name in self.form.columns if name not in self._key] or self.form.columns
-            same = " AND ".join(self.shape.equals(name, self._places[name]) for name in self._key)
-            self._prepare("u", f"{self._set('u', rest)} WHERE {same}")
         if net.moves:
-            self._stage("m", ["0::int AS n", *key_items(self._key), *row_items(self.form.columns)])
-            for cells in {present(row) for _, row in net.moves}:
-                number = self._sets.setdefault(cells, len(self._sets))
-                update = self._set("m", list(compress(self.form.columns, cells)) if cells else self.form.columns)
-                self._prepare(f"m{number}", f"{update} WHERE s.n = {number} AND {self._by_key}")
+            self._stage("m", ["0::int AS n", *key_items(self._key), *whole])
 
     def _stage(self, kind: str, items: Sequence[str]) -> None:
         if kind not in self._stages:
-            self._stages[kind] = Stage(self._session, f"cdcd_{kind}_{self.shape.oid}", self.shape, items)
-
-    def _prepare(self, kind: str, statement: str) -> None:
-        if kind not in self._prepared:
-            self._session.run(f"PREPARE {self._statement(kind)} AS {statement}")
-            self._prepared.add(kind)
-
-    def _statement(self, kind: str) -> str:
-        return f"cdcd_{kind}_{self.shape.oid}"
+            self._stages[kind] = Stage(self._session, f"cdcd_{kind}_{self.suffix}", self.shape, items)
 
     def _of(self, kind: str) -> str:
         return self._stages[kind].name
@@ -90,12 +76,11 @@ class Bulk:
         assignments = ", ".join(f"{quote_identifier(name)} = {self._places[name]}" for name in columns)
         return f"UPDATE {self.shape.sql} AS t SET {assignments} FROM {self._of(kind)} s"
 
-    # --- the changes -----------------------------------------------------------------------------------------------
-
     def delete(self, keys: list[bytes]) -> None:
         if keys and self._key:
             self._stages["d"].fill(self.encoding, self.encoding.keys(keys, len(self._key)))
-            self._execute("d", len(keys), "deleted")
+            delete = f"DELETE FROM {self.shape.sql} AS t USING {self._of('d')} s WHERE {self._by_key}"
+            self._execute("d", delete, len(keys), "deleted")
         elif keys:
             self._stages["u"].fill(self.encoding, keys)
             count = delete_rows(self._session, self.shape, self.form.columns, self._of("u"))
@@ -104,28 +89,36 @@ class Bulk:
     def update(self, rows: list[bytes]) -> None:
         if rows:
             self._stages["u"].fill(self.encoding, rows)
-            self._execute("u", len(rows), "updated")
+            rest = [name for name in self.form.columns if name not in self._key] or self.form.columns
+            same = " AND ".join(self.shape.equals(name, self._places[name]) for name in self._key)
+            self._execute("u", f"{self._set('u', rest)} WHERE {same}", len(rows), "updated")
 
     def move(self, moves: list[tuple[bytes, Row]]) -> None:
         """Rows whose key changes, or not all of whose cells are known: one statement per set of cells."""
-        if not moves:
-            return
-        numbers = [self._sets[present(row)] for _, row in moves]
-        widths = (len(self._key), len(self.form.columns))
-        rows = [
-            self.encoding.numbered(number, key, row, widths)
-            for number, (key, row) in zip(numbers, moves, strict=True)
-        ]
-        self._stages["m"].fill(self.encoding, rows)
-        for number, count in Counter(numbers).items():
-            self._execute(f"m{number}", count, "updated")
+        alike: dict[Cells, list[tuple[bytes, Any]]] = {}
+        for key, row in moves:
+            alike.setdefault(cells_of(row), []).append((key, row))
+        rows: list[bytes] = []
+        for cells, its in alike.items():
+            number = self._sets.setdefault(cells, len(self._sets))
+            rows += self.encoding.moves(number, its, (len(self._key), len(self.form.columns)))
+        if rows:
+            self._stages["m"].fill(self.encoding, rows)
+        for cells, its in alike.items():
+            number = self._sets[cells]
+            update = f"{self._set('m', known(self.form.columns, cells))} WHERE s.n = {number} AND {self._by_key}"
+            self._execute(f"m{number}", update, len(its), "updated")
 
     def insert(self, rows: list[bytes]) -> None:
         if rows:
             self._check(self._session.copy(self._copy, self.encoding.stream(rows)), len(rows), "inserted")
 
-    def _execute(self, kind: str, expected: int, done: str) -> None:
-        self._check(self._session.run(f"EXECUTE {self._statement(kind)}"), expected, done)
+    def _execute(self, kind: str, statement: str, expected: int, done: str) -> None:
+        name = f"cdcd_{kind}_{self.suffix}"
+        if kind not in self._prepared:
+            self._session.run(f"PREPARE {name} AS {statement}")
+            self._prepared.add(kind)
+        self._check(self._session.run(f"EXECUTE {name}"), expected, done)
 
     def _check(self, count: int, expected: int, done: str) -> None:
         if count != expected:

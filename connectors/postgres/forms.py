@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 from cdcd.errors import StateRefused
 from cdcd.model.cell import UNCHANGED
@@ -90,7 +91,7 @@ class Encoding:
     def __init__(self, form: RowForm) -> None:
         self._binary = form.name == BINARY
         self._layout = form.layout
-        self.options = "(FORMAT binary)" if self._binary else "(FORMAT text)"
+        self.format = "binary" if self._binary else "text"
 
     def stream(self, rows: Sequence[bytes]) -> Iterator[bytes]:
         """A whole COPY stream of rows, in pieces of about PIECE bytes: one huge join would hold everything twice."""
@@ -108,12 +109,25 @@ class Encoding:
         head, tail = self._head(columns), self._layout.tail
         return [head + key + tail for key in keys]
 
+    def moves(self, number: int, moves: Sequence[tuple[bytes, Any]], columns: tuple[int, int]) -> list[bytes]:
+        """As `numbered`, for many (key, row) that have the same cells."""
+        layout = self._layout
+        between, tail, null = layout.between, layout.tail, layout.null
+        head = self._head(1 + sum(columns)) + self._number(number) + between
+        if isinstance(moves[0][1], bytes):
+            start, stop = len(layout.head), -len(tail) or None
+            return [head + key + between + row[start:stop] + tail for key, row in moves]
+        return [
+            head + key + between + between.join([null if cell is UNCHANGED else cell for cell in row]) + tail
+            for key, row in moves
+        ]
+
     def numbered(self, number: int, key: bytes, row: Row | None, columns: tuple[int, int]) -> bytes:
         """A row of a number, the key's fields and the row's; `columns` counts both. Where there is no key (b"") or no
         row its columns are NULL, as are cells that are not known."""
         layout = self._layout
         null = layout.null
-        fields = [_length.pack(4) + _length.pack(number) if self._binary else b"%d" % number]
+        fields = [self._number(number)]
         if columns[0]:
             fields.append(key or layout.between.join([null] * columns[0]))
         if row is None:
@@ -123,6 +137,9 @@ class Encoding:
         else:
             fields.append(layout.between.join([null if cell is UNCHANGED else cell for cell in row]))
         return self._head(1 + sum(columns)) + layout.between.join(fields) + layout.tail
+
+    def _number(self, number: int) -> bytes:
+        return _length.pack(4) + _length.pack(number) if self._binary else b"%d" % number
 
     def _head(self, columns: int) -> bytes:
         return columns.to_bytes(2, "big") if self._binary else b""

@@ -10,7 +10,7 @@ from cdcd.model.chunk import Chunk
 from cdcd.model.position import Checkpoint
 from cdcd.model.table import Table
 from connectors.postgres.claim import fenced
-from connectors.postgres.forms import BINARY
+from connectors.postgres.forms import Encoding
 from connectors.postgres.names import qualified, quote_identifier
 from connectors.postgres.sessions import Session
 
@@ -48,9 +48,8 @@ def load_chunk(
             chunk=chunk.number,
         )
     columns = ", ".join(map(quote_identifier, blocks.form.columns))
-    kind = "binary" if blocks.form.name == BINARY else "text"
     try:
-        rows = session.copy(f"COPY {qualified(table)} ({columns}) FROM STDIN (FORMAT {kind})", blocks.data)
+        rows = session.copy(f"COPY {qualified(table)} ({columns}) FROM STDIN (FORMAT {Encoding(blocks.form).format})", blocks.data)
     except CdcdError as error:
         error.where = {"table": table.id, "chunk": chunk.number, **error.where}
         raise

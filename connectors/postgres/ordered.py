@@ -16,7 +16,7 @@ from cdcd.errors import CdcdError, Conflict, PoisonRow
 from cdcd.fold import fill
 from cdcd.model.group import DELETE, INSERT, MOVE, UPDATE, TableLog
 from cdcd.rows import Row
-from connectors.postgres.bulk import Bulk, Present, present
+from connectors.postgres.bulk import Bulk, Cells, cells_of, known
 from connectors.postgres.keyless import delete_rows, whole_row
 from connectors.postgres.names import quote_identifier
 from connectors.postgres.sessions import Session
@@ -46,13 +46,14 @@ class OneByOne:
         self.changes: list[_Change] = []
         self._session = session
         self._shape = bulk.shape
+        self._suffix = bulk.suffix
         self._form = bulk.form
         self._encoding = bulk.encoding
         self._key = bulk.form.table.key
         items = ["0::int AS n", *key_items(self._key), *row_items(self._form.columns)]
-        self._stage = Stage(session, f"cdcd_o_{self._shape.oid}", self._shape, items)
+        self._stage = Stage(session, f"cdcd_o_{self._suffix}", self._shape, items)
         session.run(f"ALTER TABLE {self._stage.name} ADD PRIMARY KEY (n)")
-        self._prepared: dict[tuple[int, Present], str] = {}
+        self._prepared: dict[tuple[int, Cells], str] = {}
 
     def add(self, op: int, key: bytes, row: Any) -> Iterator[_Change]:
         """Take in one change of the log; without a key, an update is a delete and an insert."""
@@ -103,26 +104,26 @@ class OneByOne:
             raise _Refused(self, change, error) from error
 
     def _statement(self, change: _Change) -> str:
-        cells = present(change.row) if change.row is not None else ()
+        cells = cells_of(change.row) if change.row is not None else ()
         op = UPDATE if change.op == MOVE else change.op  # one statement makes both
         if (op, cells) not in self._prepared:
-            name = f"cdcd_o_{self._shape.oid}_{len(self._prepared)}"
+            name = f"cdcd_o_{self._suffix}_{len(self._prepared)}"
             self._session.run(f"PREPARE {name} (int) AS {self._sql(op, cells)}")
             self._prepared[op, cells] = name
         return self._prepared[op, cells]
 
-    def _sql(self, op: int, cells: Present) -> str:
+    def _sql(self, op: int, cells: Cells) -> str:
         table, stage = self._shape.sql, f"{self._stage.name} s"
-        names = [quote_identifier(name) for name in self._form.columns]
-        places = [f"s.c{number}" for number in range(1, len(names) + 1)]
+        places = {name: f"s.c{number}" for number, name in enumerate(self._form.columns, 1)}
         if op == INSERT:
-            values = f"SELECT {', '.join(places)} FROM {stage} WHERE s.n = $1"
-            return f"INSERT INTO {table} ({', '.join(names)}) OVERRIDING SYSTEM VALUE {values}"
+            names = ", ".join(map(quote_identifier, places))
+            values = f"SELECT {', '.join(places.values())} FROM {stage} WHERE s.n = $1"
+            return f"INSERT INTO {table} ({names}) OVERRIDING SYSTEM VALUE {values}"
         by_key = " AND ".join(self._shape.equals(name, f"s.k{n}") for n, name in enumerate(self._key, 1))
         if op == DELETE:
             return f"DELETE FROM {table} AS t USING {stage} WHERE s.n = $1 AND {by_key}"
-        pairs = zip(names, places, cells or [True] * len(names), strict=True)
-        assignments = ", ".join(f"{name} = {place}" for name, place, there in pairs if there)
+        columns = known(self._form.columns, cells)
+        assignments = ", ".join(f"{quote_identifier(name)} = {places[name]}" for name in columns)
         return f"UPDATE {table} AS t SET {assignments} FROM {stage} WHERE s.n = $1 AND {by_key}"
 
     def key_text(self, change: _Change) -> str | None:

@@ -38,7 +38,7 @@ class Stage:
             self._session.defer(f"DELETE FROM {self.name}")
         # Counted first: after an error, rolled back or not, it is emptied once more than needed.
         self._written += len(rows)
-        self._session.copy(f"COPY {self.name} FROM STDIN {encoding.options}", encoding.stream(rows))
+        self._session.copy(f"COPY {self.name} FROM STDIN (FORMAT {encoding.format})", encoding.stream(rows))
 
 
 def key_items(key: Sequence[str]) -> list[str]:
