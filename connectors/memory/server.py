@@ -122,16 +122,17 @@ class MemoryServer:
     def end(self, session: Session) -> None:
         """End a session: what it has not committed is rolled back, a commit that is under way becomes
         visible."""
-        if session not in self.sessions:
-            return
-        self.sessions.remove(session)
-        if session.committing is not None:
-            self.show(session.committing)
-        session.forget()
-        for slot in self.slots.values():
-            if slot.reader is session:
-                slot.reader = None
-        self.locks.release(session)
+        with self.lock:
+            if session not in self.sessions:
+                return
+            self.sessions.remove(session)
+            if session.committing is not None:
+                self.show(session.committing)
+            session.forget()
+            for slot in self.slots.values():
+                if slot.reader is session:
+                    slot.reader = None
+            self.locks.release(session)
 
     def show(self, commit: Commit) -> None:
         """A logged commit becomes visible."""

@@ -53,6 +53,7 @@ Change = Insert | Update | Delete | Truncate
 ITEMS = Spec("items", {"id": "int64", "v": "text", "big": "text"}, ("id",))
 LINES = Spec("lines", {"line": "text"})
 USERS = Spec("users", {"id": "int64", "email": "text"}, ("id",), unique=(("email",),))
+OTHERS = Spec("others", {"id": "int64"}, ("id",))
 BIG = "".join(f"{number:x}" for number in range(3000))
 """A value that every product keeps out of line, and sends only when it changes."""
 

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from cdcd.errors import Conflict, PoisonRow
+from cdcd.errors import CdcdError, Conflict, PoisonRow
 from cdcd.model.cell import UNCHANGED
 from cdcd.model.chunk import Chunk, State
 from tests.contract.case import SinkCase
-from tests.contract.changes import BIG, ITEMS, LINES, USERS, Delete, Insert, Truncate, item, line
+from tests.contract.changes import BIG, ITEMS, LINES, OTHERS, USERS, Delete, Insert, Truncate, item, line
 from tests.contract.writing import Owner, Replace
 
 
@@ -155,6 +155,19 @@ class TestPieces:
 
     def test_closing_takes_back_what_is_open(self, to: SinkCase, owner: Owner) -> None:
         owner.apply(None, item(1))
+        owner.sink.close()
+        assert to.rows(ITEMS) == []
+        assert owner.again() == 1
+
+    def test_nothing_else_makes_pieces_durable(self, to: SinkCase, owner: Owner) -> None:
+        """Control rows have a transaction of their own, or are refused while a source's transaction is half applied."""
+        owner.apply(None, item(1))
+        try:
+            owner.sink.join([to.table(OTHERS)], [Chunk(OTHERS.id, 0)])
+            owner.sink.finish([], [])
+        except CdcdError:
+            pass
+        owner.sink.beat()
         owner.sink.close()
         assert to.rows(ITEMS) == []
         assert owner.again() == 1
