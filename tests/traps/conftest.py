@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from cdcd.contracts import Source
+from cdcd.engine import side
 from connectors.postgres.source import PostgresSource
 from tests.servers import make_roles
 from tests.servers.database import Database, make_source
@@ -20,6 +21,13 @@ QUIET = {
     "wal_writer_delay": "10ms",  # slot creation waits for it to flush what was logged last
 }
 """Nothing writes to the log but the test."""
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pipeline in a thread of the test looks at the source's head, and for wishes, all the time."""
+    monkeypatch.setattr(side, "HEAD", 0.1)
+    monkeypatch.setattr(side, "WISHES", 0.1)
 
 
 @pytest.fixture(scope="module")

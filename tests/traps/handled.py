@@ -95,9 +95,13 @@ class _Handled(PostgresSource):
 class Handled(Pipeline):
     """`Pipeline`, by way of the hands."""
 
-    def __init__(self, source: Database, target: Database, *tables: str, hands: Hands | None = None, **more: Any) -> None:
-        self.hands = hands or Hands()
+    def __init__(self, source: Database, target: Database, *tables: str, **more: Any) -> None:
+        self.hands = Hands()
         super().__init__(source, target, *tables, **more)
+
+    def __enter__(self) -> Handled:
+        super().__enter__()
+        return self
 
     def make_source(self, url: str, **options: Any) -> Any:
         source = _Handled(url, self.name, **options)

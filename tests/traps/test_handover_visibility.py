@@ -22,6 +22,7 @@ from tests.servers.database import Database
 from tests.servers.postgres import Postgres
 from tests.traps.conftest import QUIET, Sources
 from tests.traps.debugger import Debugger
+from tests.traps.handled import Handled
 from tests.traps.sessions import Call, Open, in_its_second_wait
 from tests.waiting import wait_until
 
@@ -103,6 +104,29 @@ def test_a_commit_that_waits_for_its_standby_is_in_the_first_snapshot(
     snapshot.close()
     assert streamed(source, snapshot, table) == []
     assert db.sql("SELECT * FROM t") == [(1, "victim")]
+
+
+@pytest.mark.failure("T-PG-2")
+def test_a_dropped_commit_that_waits_for_its_standby_is_in_a_reload(
+    quiet: Postgres, db: Database, target_db: Database
+) -> None:
+    """The stream brings it while its table is unread, and it is dropped. Off: as in T-PG-1: it is lost."""
+    db.sql("INSERT INTO t VALUES (0, 'loaded')")
+    with Handled(db, target_db, "public.t") as pipeline:
+        pipeline.until_consistent()
+        with without_its_standby(quiet):
+            with in_its_second_wait(db, lambda: pipeline.reload("public.t")):
+                victim = Call(lambda: db.sql("INSERT INTO t VALUES (1, 'victim')"))
+                wait_until(lambda: waits_for_standby(db), what="the victim's commit to wait")
+                pipeline.until(lambda: pipeline.progress.dropped, "the stream to bring it")
+                assert pipeline.states("public.t") == ["unread"]
+            pipeline.until(lambda: pipeline.states("public.t") == ["in"], "the reload")
+            assert pipeline.hands.snapshots == 1
+            assert db.sql("SELECT id FROM t") == [(0,)], "an ordinary snapshot sees it: nothing was provoked"
+            assert target_db.sql("SELECT id FROM t ORDER BY id") == [(0,), (1,)]
+            assert victim.running
+        victim.result()
+        pipeline.equal("public.t")
 
 
 @pytest.mark.failure("T-PG-4")
