@@ -68,14 +68,24 @@ def _definition(column: Column) -> str:
     return " ".join(words)
 
 
-def _ensure_type(session: Session, table: Table, column: Column) -> None:
-    """A type that is not there is made where it is an enum, else named."""
-    if session.rows("SELECT to_regtype(%s) IS NOT NULL", (column.native,))[0][0]:
-        return
+def missing_type(session: Session, column: Column) -> bool:
+    return session.rows("SELECT to_regtype(%s) IS NULL", (column.native,))[0][0] is True
+
+
+def labels_of(column: Column) -> tuple[str, ...]:
+    """The labels of its enum, or of the enum that it is an array of; empty: it is none."""
     type: LogicalType | None = column.type
     while type is not None and not type.labels:
         type = type.element
-    if type is None:
+    return type.labels if type is not None else ()
+
+
+def _ensure_type(session: Session, table: Table, column: Column) -> None:
+    """A type that is not there is made where it is an enum, else named."""
+    if not missing_type(session, column):
+        return
+    labels = ", ".join(map(quote_literal, labels_of(column)))
+    if not labels:
         raise UsageError(
             f"the type {column.native} is not at the target",
             why="only enums are made there by cdcd; types of extensions come with CREATE EXTENSION",
@@ -85,9 +95,8 @@ def _ensure_type(session: Session, table: Table, column: Column) -> None:
         )
     name = column.native.removesuffix("[]")
     schema = name.partition(".")[0]
-    if "." in name and session.row("SELECT FROM pg_namespace WHERE quote_ident(nspname) = %s", (schema,)) is None:
+    if session.row("SELECT FROM pg_namespace WHERE quote_ident(nspname) = %s", (schema,)) is None:
         session.run(f"CREATE SCHEMA {schema}")
-    labels = ", ".join(map(quote_literal, type.labels))
     session.run(f"CREATE TYPE {name} AS ENUM ({labels})")
 
 
