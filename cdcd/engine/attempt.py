@@ -53,6 +53,7 @@ class Attempt:
         self._until: Position | None = None
         self._durable: Position | None = None
         self._granted: dict[int, Request] = {}
+        self._inside = False  # whether the last group applied was a piece of a transaction
 
     def run(self, owner: str, take_over: bool) -> Outcome:
         """`take_over`: this process's first claim may end another's."""
@@ -200,10 +201,14 @@ class Attempt:
                 self._load_here(parcel, reader, seek)
         self._settle(wait=parcel is None)
         seek.step()
-        if join.step(self._side.candidates):
-            self._note_chunks()
-            self._finished = False
-        self._grant_wishes(reader)
+        if self._inside:
+            return None  # the target's transaction is open: nothing else is written
+        if not seek.busy:
+            # A snapshot that is under way knows nothing of what joins, or is emptied, only now.
+            if join.step(self._side.candidates):
+                self._note_chunks()
+                self._finished = False
+            self._grant_wishes(reader)
         if self._ledger.unread and not seek.busy and not join.busy and self._close_behind:
             seek.ask()
         return self._end()
@@ -212,6 +217,7 @@ class Attempt:
         group = parcel.group
         checkpoint = Checkpoint(group.position) if group.position is not None else None
         ticket = self._sink.apply(group, checkpoint)
+        self._inside = checkpoint is None
         if group.position is not None:
             self._tickets.append((ticket, group.position))
             self._progress.position = str(group.position)
@@ -228,8 +234,6 @@ class Attempt:
         progress.dropped += group.dropped
         progress.groups += 1
         progress.transactions += group.txs
-        if progress.phase == "catching up" and not self._lag.bytes and self._lag.known:
-            progress.phase = "streaming"
 
     def _load_here(self, parcel: Parcel, reader: Reader, seek: Seek) -> None:
         assert parcel.group.position is not None
@@ -261,6 +265,8 @@ class Attempt:
         self._lag.at(position)
         self._progress.durable_position = str(position)
         self._progress.lag_bytes, self._progress.lag_seconds = self._lag.bytes, self._lag.seconds
+        if self._progress.phase == "catching up" and self._lag.known and not self._lag.bytes:
+            self._progress.phase = "streaming"
 
     @property
     def _close_behind(self) -> bool:
@@ -300,4 +306,4 @@ class Attempt:
                 self._side.fulfilled(request)
                 continue
             log.info("reloading", table=request.argument, chunks=len(chunks))
-            reader.unread(request.argument, chunks)
+            reader.unread(request.argument)

@@ -41,7 +41,7 @@ def begin(source: Source, sink: Sink, claim: Claim, options: Options) -> tuple[S
         sink.intend(source.identity(), intent)
     snapshot = source.prepare(tables, intent, load)
     state = State.UNREAD if load else State.IN
-    chunks = [chunk for table in tables for chunk in plan(source, table, options.chunk_bytes, state)]
+    chunks = [chunk for table in tables for chunk in plan(source, table, options, state)]
     sink.start(Checkpoint(snapshot.position), tables, chunks)
     log.info("pipeline started", position=str(snapshot.position), tables=len(tables), chunks=len(chunks))
     return snapshot, tables, chunks

@@ -1,8 +1,8 @@
 """Comparing source and target: which tables can be compared now and how, and one report for each.
 
-The servers make the digests; only where they differ do keys travel, and column values only when they are asked for.
-A table whose rows have an order at both ends is walked in that order; any other is cut into shares by hash. What
-differs is settled (compare_settle) before it is called a difference: the two ends are never read at the same moment.
+The servers make the digests; only where they differ do keys travel (compare_descent), and column values only when they
+are asked for. What differs is settled (compare_settle) before it is called a difference: the two ends are never read
+at the same moment.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import replace
 from itertools import islice
 
 from cdcd.contracts import Comparable
-from cdcd.engine.compare_descent import Counts, by_shares, by_spans
+from cdcd.engine.compare_descent import Counts, by_hash, by_order
 from cdcd.engine.compare_ends import Ends
 from cdcd.engine.compare_report import Kind, Problem, TableReport, Verdict
 from cdcd.engine.compare_settle import Settle
@@ -76,7 +76,7 @@ class Comparison:
         table, ordered = _way(table, mine, theirs)
         report.table = table
         counts = Counts(lambda rows: self._told(table.id, rows))
-        suspects = (by_spans if ordered else by_shares)(self._ends, table, counts)
+        suspects = (by_order if ordered else by_hash)(self._ends, table, counts)
         while batch := list(islice(suspects, BATCH)):
             self._batch(report, batch)
         report.source_rows, report.target_rows = counts.source, counts.target

@@ -1,8 +1,13 @@
-"""From digests of large parts down to the keys whose rows differ."""
+"""From digests of large parts down to the keys whose rows differ.
+
+A part is a span of the key's order, or the whole table where its rows have no order that both ends have. A part that
+differs is cut into shares by the hash of the key: one query at each end, however the differences are spread; then
+the keys of the shares that differ are sent, sorted by that hash, and merged.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from heapq import merge
 from itertools import groupby
 
@@ -12,11 +17,13 @@ from cdcd.model.digest import Digest, Entry, Key, Shares, Span
 from cdcd.model.table import Table
 
 PART = 1 << 16
-"""Rows of a first part: about a tenth of a second of each server's time."""
-LEAF = 1 << 10
-"""Rows of a part small enough to have its keys sent."""
-FAN = 64
+"""Rows of a span: about a tenth of a second of each server's time."""
+SHARE = 1 << 6
+"""Rows of a share, about."""
+MOST = 1 << 14
+"""Shares of any part: the list of all stays small."""
 
+WHOLE = Span()
 NOTHING = Digest()
 
 
@@ -28,64 +35,59 @@ class Counts:
         self.target = 0
         self._told = told
 
-    def add(self, mine: Digest, theirs: Digest) -> None:
-        self.source += mine.rows
-        self.target += theirs.rows
+    def add(self, mine: int, theirs: int) -> None:
+        self.source += mine
+        self.target += theirs
         self._told(self.source)
 
 
-def by_spans(ends: Ends, table: Table, counts: Counts) -> Iterator[Key]:
+def by_order(ends: Ends, table: Table, counts: Counts) -> Iterator[Key]:
     """Keys that differ, of a table that both ends have in one order."""
-    for span in _walk(ends.source, table, Span(), PART):
-        mine, theirs = _digests(ends, table, span)
-        counts.add(mine, theirs)
-        yield from _descend(ends, table, span, mine, theirs)
+    for span in _walk(ends.source, table, PART):
+        mine, theirs = _digest(ends, table, span)
+        counts.add(mine.rows, theirs.rows)
+        if mine != theirs:
+            of = min(MOST, 1 << (max(mine.rows, theirs.rows) // SHARE).bit_length())
+            yield from _narrow(ends, table, span, of, *_digests(ends, table, span, of))
 
 
-def by_shares(ends: Ends, table: Table, counts: Counts) -> Iterator[Key]:
-    """Keys that differ, of any other table: one pass for the digests of all shares, one for the shares that differ."""
-    mine, theirs = ends.both(lambda end: end.digests(table))
-    differing = []
-    for share in sorted(mine.keys() | theirs.keys()):
-        pair = mine.get(share, NOTHING), theirs.get(share, NOTHING)
-        counts.add(*pair)
-        if pair[0] != pair[1]:
-            differing.append(share)
-    if differing:
-        yield from _read(ends, table, Shares(tuple(differing)))
+def by_hash(ends: Ends, table: Table, counts: Counts) -> Iterator[Key]:
+    """Keys that differ, of any other table: each pass reads all of it."""
+    mine, theirs = _digests(ends, table, WHOLE, MOST)
+    counts.add(_rows(mine), _rows(theirs))
+    yield from _narrow(ends, table, WHOLE, MOST, mine, theirs)
 
 
-def _walk(end: Comparable, table: Table, span: Span, rows: int) -> Iterator[Span]:
-    """The span, cut by what one end holds now; whatever the other holds falls into one of the pieces."""
-    low = span.low
-    while (bound := end.step(table, Span(low, span.high), rows)) is not None and bound != low:
+def _walk(end: Comparable, table: Table, rows: int) -> Iterator[Span]:
+    """All keys, cut by what one end holds now; whatever the other holds falls into one of the spans."""
+    low: Key | None = None
+    while (bound := end.step(table, Span(low), rows)) is not None and bound != low:
         yield Span(low, bound)
         low = bound
-    yield Span(low, span.high)
+    yield Span(low)
 
 
-def _descend(ends: Ends, table: Table, span: Span, mine: Digest, theirs: Digest) -> Iterator[Key]:
-    if mine == theirs:
-        return
-    rows = max(mine.rows, theirs.rows)
-    if rows <= 2 * LEAF:
-        yield from _read(ends, table, span)
-        return
-    # The end that has more rows there cuts: the other may have none.
-    fuller = ends.source if mine.rows >= theirs.rows else ends.target
-    for part in _walk(fuller, table, span, max(LEAF, rows // FAN)):
-        if part == span:
-            yield from _read(ends, table, span)
-        else:
-            yield from _descend(ends, table, part, *_digests(ends, table, part))
-
-
-def _digests(ends: Ends, table: Table, span: Span) -> tuple[Digest, Digest]:
+def _digest(ends: Ends, table: Table, span: Span) -> tuple[Digest, Digest]:
     return ends.both(lambda end: end.digest(table, span))
 
 
-def _read(ends: Ends, table: Table, part: Span | Shares) -> Iterator[Key]:
-    return unequal(ends.source.entries(table, part), ends.target.entries(table, part))
+def _digests(ends: Ends, table: Table, span: Span, of: int) -> tuple[Mapping[int, Digest], Mapping[int, Digest]]:
+    return ends.both(lambda end: end.digests(table, span, of))
+
+
+def _rows(digests: Mapping[int, Digest]) -> int:
+    return sum(digest.rows for digest in digests.values())
+
+
+def _narrow(
+    ends: Ends, table: Table, span: Span, of: int, mine: Mapping[int, Digest], theirs: Mapping[int, Digest]
+) -> Iterator[Key]:
+    shares = mine.keys() | theirs.keys()
+    chosen = tuple(sorted(share for share in shares if mine.get(share) != theirs.get(share)))
+    if not chosen:
+        return
+    entries = [end.entries(table, span, Shares(of, chosen)) for end in (ends.source, ends.target)]
+    yield from unequal(*entries)
 
 
 def unequal(mine: Iterable[Entry], theirs: Iterable[Entry]) -> Iterator[Key]:

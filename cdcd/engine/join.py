@@ -59,7 +59,7 @@ class Join:
         self._tables = [table for table in tables if self._fit(table)]
         if not self._tables:
             return
-        self._chunks = [chunk for t in self._tables for chunk in plan(self._source, t, self._options.chunk_bytes)]
+        self._chunks = [chunk for t in self._tables for chunk in plan(self._source, t, self._options)]
         self._sink.join(self._tables, self._chunks)
         forms = {table.id: self._sink.forms(table) for table in self._tables}
         self._order = self._reader.carry(forms, by_table(self._chunks))

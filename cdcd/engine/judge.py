@@ -24,19 +24,22 @@ class Judge:
 
     def __init__(self, locate: Locate, chunks: Mapping[str, Sequence[Chunk]]) -> None:
         self._locate = locate
-        self._partial: dict[str, list[Chunk]] = {}
+        self._chunks: dict[str, list[Chunk]] = {}
+        self._partial: set[str] = set()  # tables with a chunk that is not in
         for table, its in chunks.items():
             self.set(table, its)
 
     def set(self, table: str, chunks: Sequence[Chunk]) -> None:
         """The table's chunks, ascending by number, as they are from now on."""
+        self._chunks[table] = list(chunks)
         if all(chunk.state is State.IN for chunk in chunks):
-            self._partial.pop(table, None)
+            self._partial.discard(table)
         else:
-            self._partial[table] = list(chunks)
+            self._partial.add(table)
 
-    def empty(self, table: str, chunks: Sequence[Chunk], group: Group) -> None:
+    def empty(self, table: str, group: Group) -> None:
         """Send all of a table's chunks that are in back to unread, in this group (a reload)."""
+        chunks = self._chunks[table]
         group.unread.extend(chunk for chunk in chunks if chunk.state is State.IN)
         self.set(table, [chunk.with_state(State.UNREAD) for chunk in chunks])
 
@@ -60,8 +63,8 @@ class Judge:
 
     def _restrict_rows(self, rows: Rows, group: Group, before: int, dropped: list[int]) -> None:
         kept: dict[int, Iterator[int]] = {}
-        for table, chunks in self._partial.items():
-            log = rows.logs.get(table)
+        for table in self._partial:
+            log, chunks = rows.logs.get(table), self._chunks[table]
             if log is None:
                 continue
             if all(chunk.state is not State.IN for chunk in chunks):

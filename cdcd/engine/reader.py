@@ -115,11 +115,11 @@ class Reader:
 
         return self._order(carry)
 
-    def unread(self, table: str, chunks: Sequence[Chunk]) -> Order:
+    def unread(self, table: str) -> Order:
         """Send all of a table's chunks back to unread; the writer empties them with the next group."""
 
         def unread() -> bool:
-            self._judge.empty(table, chunks, self._group)
+            self._judge.empty(table, self._group)
             return True
 
         return self._order(unread)
@@ -191,6 +191,8 @@ class Reader:
         if not wanted:
             return False
         group, self._group = self._group, Group()
+        if group.position is None and not self._inside:
+            group.position = self._position  # nothing was read into it: it carries what an order left
         self._judge.restrict(group)
         parcel = Parcel(group, stopped)
         while not self.handover.put(parcel, TICK / 10):
