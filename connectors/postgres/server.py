@@ -34,6 +34,12 @@ def flushed(asker: Asker) -> int:
     return parse_lsn(lsn)
 
 
+def next_xid(asker: Asker) -> int:
+    """A transaction id of now, with all its 64 bits."""
+    ((xid,),) = asker.ask("SELECT pg_snapshot_xmax(pg_current_snapshot())::text")
+    return int(xid)
+
+
 def verify_server(asker: Asker, session: Session, stored: Identity, checkpoint: int) -> None:
     """OtherServer unless everything up to `checkpoint` is part of this server's own history."""
     found = read_identity(asker)

@@ -27,7 +27,7 @@ from connectors.postgres.order import read_bounds
 from connectors.postgres.position import Lsn
 from connectors.postgres.publication import drop_publication, exists, publish_tables
 from connectors.postgres.replication import Session
-from connectors.postgres.server import flushed, read_identity, verify_server
+from connectors.postgres.server import flushed, next_xid, read_identity, verify_server
 from connectors.postgres.slot import drop_slot, free_slot, read_slot, start_statement, starting, verify_slot
 from connectors.postgres.snapshot import PostgresSnapshot
 from connectors.postgres.stream import Stream
@@ -176,7 +176,8 @@ class PostgresSource:
         if not self._temporary:
             free_slot(self._asker, self.slot, self._app, self._wake)
         self._version = session.version
-        stream = Stream(place, self._codes, self._format_type, self._group_bytes, self._list_transactions)
+        near = next_xid(self._asker) if self._list_transactions else 0
+        stream = Stream(place, self._codes, self._format_type, self._group_bytes, self._list_transactions, near)
         statement = start_statement(
             self.slot, place, self.publication, binary=self._binary, version=session.version
         )

@@ -47,7 +47,9 @@ class Stream:
         format_type: Callable[[int, int], str],
         group_bytes: int,
         list_transactions: bool = False,
+        near_xid: int = 0,
     ) -> None:
+        """`near_xid`: a transaction id of all 64 bits from which those of the stream are less than 2³¹ away."""
         self.place = place
         self.head = 0
         self.reply = False
@@ -59,6 +61,7 @@ class Stream:
         self._format_type = format_type
         self._bound = group_bytes
         self._list_transactions = list_transactions
+        self._xid = near_xid
         self._raw: dict[int, bytes] = {}  # the latest Relation messages
         self._known: dict[int, TupleCode | None] = {}  # of those, what was compared
         # What the open Rows of the group take, by relation.
@@ -236,7 +239,8 @@ class Stream:
 
     def _list(self, group: Group, xid: int, final_lsn: int) -> None:
         at = self._before + (len(self._rows.order) if self._rows else 0)
-        group.transactions.append(Transaction(at, str(xid), Lsn(final_lsn), self._time + EPOCH_2000))
+        self._xid += (xid - self._xid + (1 << 31)) % (1 << 32) - (1 << 31)  # the wire has 32 bits of it (T-DE-4)
+        group.transactions.append(Transaction(at, str(self._xid), Lsn(final_lsn), self._time + EPOCH_2000))
 
     def _seldom(self, message: bytes, body: bytes, group: Group) -> None:
         if message == b"R":
