@@ -1,5 +1,5 @@
-"""A pipeline with the test's hands in its source: what it does at a known moment makes an interleaving certain that would
-otherwise be seldom."""
+"""A pipeline with the test's hands in its source: what it does at a known moment makes an interleaving certain that
+would otherwise be seldom."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Hands:
         self.asking = threading.Event()
         self.reading.set()
         self.asking.set()
-        self.before_read: Callable[[Chunk], None] = lambda chunk: None
+        self.before_read: Callable[[Chunk], object] = lambda chunk: None
         self.before_snapshot: Callable[[], None] = lambda: None
         self.snapshots = 0
         self.read: list[tuple[str, int]] = []

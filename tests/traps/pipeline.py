@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import fields
 from typing import Any, TypeVar
 
+import psycopg2
+
 from cdcd.engine.options import Options
 from cdcd.engine.task import Task
 from cdcd.model.selection import Selection
@@ -116,4 +118,7 @@ class Pipeline:
     def states(self, table: str) -> list[str]:
         """Of the table's chunks, by number; [] before it is carried."""
         text = "SELECT state FROM cdcd.chunks WHERE pipeline = %s AND table_id = %s ORDER BY number"
-        return [row[0] for row in self.target.admin(text, self.name, table)]
+        try:
+            return [row[0] for row in self.target.admin(text, self.name, table)]
+        except psycopg2.errors.UndefinedTable:
+            return []
