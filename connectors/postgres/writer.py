@@ -146,6 +146,8 @@ class Writer:
     def durably(self) -> Iterator[Session]:
         """A transaction of its own for what is seldom: fenced like apply, its commit waited for."""
         self._refuse_after_error()
+        if self._open:
+            raise StateRefused("a transaction of the source is half applied", pipeline=self._pipeline)
         try:
             for setting in _SELDOM:
                 self.session.defer(setting)
