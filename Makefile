@@ -38,7 +38,7 @@ matrix: venv ## the tests of pairs, from every server version to every other
 	CDCD_MATRIX=1 $(BIN)/python -m pytest tests/pairs
 
 soak: venv ## the long tests
-	$(BIN)/python -m pytest -m soak tests/soak
+	$(BIN)/python -m pytest -m soak tests
 
 lock: ## resolve the dependencies again
 	$(PYTHON) -m venv build/lock
