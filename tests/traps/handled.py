@@ -24,8 +24,8 @@ from tests.traps.pipeline import Pipeline
 
 class Hands:
     """What a test does to a source. `cuts`: where a table is cut into chunks. `reading`, `asking`: while it is not set,
-    the stream stands, or no snapshot is asked for. `before_read`: called in each loader before it reads a chunk.
-    `asked`: who saw each snapshot asked for."""
+    the stream stands, or no snapshot is asked for. `before_snapshot`, `after_snapshot`: called when one is asked for,
+    and when it is there; `before_read`: in each loader, before it reads a chunk. `snapshots`, `read`: what was done."""
 
     def __init__(self) -> None:
         self.cuts: dict[str, tuple[str, list[str]]] = {}
@@ -34,7 +34,8 @@ class Hands:
         self.reading.set()
         self.asking.set()
         self.before_read: Callable[[Chunk], object] = lambda chunk: None
-        self.before_snapshot: Callable[[], None] = lambda: None
+        self.before_snapshot: Callable[[], object] = lambda: None
+        self.after_snapshot: Callable[[], object] = lambda: None
         self.snapshots = 0
         self.read: list[tuple[str, int]] = []
 
@@ -81,7 +82,9 @@ class _Handled(PostgresSource):
             self._wake.check()
         self.hands.snapshots += 1
         self.hands.before_snapshot()
-        return _Read(super().snapshot(), self.hands)
+        snapshot = super().snapshot()
+        self.hands.after_snapshot()
+        return _Read(snapshot, self.hands)
 
     def read(self, group: Group, stop: Position | None, timeout: float) -> Reading:
         if self.hands.reading.is_set():

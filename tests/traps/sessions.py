@@ -92,6 +92,15 @@ def waiting_for(database: Database, pid: int) -> list[int]:
     return [row[0] for row in rows]
 
 
+def sent(source: Database, name: str) -> int:
+    """How far the server has sent the pipeline's stream."""
+    rows = source.admin(
+        "SELECT sent_lsn - '0/0'::pg_lsn FROM pg_stat_replication WHERE application_name = %s AND sent_lsn IS NOT NULL",
+        f"cdcd/{name}",
+    )
+    return max((int(row[0]) for row in rows), default=0)
+
+
 @contextmanager
 def in_its_second_wait(database: Database, ask: Callable[[], Any]) -> Iterator[None]:
     """Call `ask`, which lets a slot be created, and hold that between its two waits: inside, its place is not fixed

@@ -11,7 +11,7 @@ from tests.servers.database import Database
 from tests.servers.proxy import Proxy
 from tests.traps.handled import Handled, load_held
 from tests.traps.invariant import Still, check
-from tests.traps.sessions import commit
+from tests.traps.sessions import commit, sent
 from tests.waiting import wait_until
 
 TABLE = """
@@ -141,7 +141,7 @@ def test_chunks_that_queue_behind_the_loaders_are_in_flight(
                     source_db, "UPDATE t SET note = 'late' WHERE id = 750", "DELETE FROM t WHERE id = 760",
                     "UPDATE t SET id = 1760 WHERE id = 770", "INSERT INTO t VALUES (1750)",
                 )  # fmt: skip
-                wait_until(lambda: not reload or _sent(source_db, pipeline.name) > place, what="the change to be sent")
+                wait_until(lambda: not reload or sent(source_db, pipeline.name) > place, what="the change to be sent")
             if not armed:
                 seen.append(still.check(target_db, pipeline.name))
 
@@ -155,15 +155,6 @@ def test_chunks_that_queue_behind_the_loaders_are_in_flight(
             pipeline.equal("public.t")
     assert {"in", "unread"} <= {state for states in seen for state in states["public.t"]}, "not side by side"
     assert pipeline.progress.retries == 0
-
-
-def _sent(source: Database, name: str) -> int:
-    """How far the server has sent the pipeline's stream."""
-    rows = source.admin(
-        "SELECT sent_lsn - '0/0'::pg_lsn FROM pg_stat_replication WHERE application_name = %s AND sent_lsn IS NOT NULL",
-        f"cdcd/{name}",
-    )
-    return max((int(row[0]) for row in rows), default=0)
 
 
 @pytest.mark.failure("T-PG-18")
@@ -184,7 +175,7 @@ def test_the_stream_stands_while_a_load_holds_a_unique_value(
             place = commit(
                 source_db, "DELETE FROM t WHERE id IN (50, 150)", "INSERT INTO t (id, email) VALUES (50, 'x')"
             )
-            pipeline.until(lambda: _sent(source_db, pipeline.name) > place, "the change to be sent")
+            pipeline.until(lambda: sent(source_db, pipeline.name) > place, "the change to be sent")
             assert target_db.admin("SELECT pid FROM pg_locks WHERE NOT granted") == []
             assert pipeline.checkpoint == standing < place
             assert still.check(target_db, pipeline.name) == {"public.t": ["in", "unread"]}
