@@ -1,4 +1,4 @@
-"""The net change of a group, where folding by key would lose a value, or no order of bulk statements is right (T-FO)."""
+"""The net change of a group, where folding by key would lose a value, or no order of bulk statements is right."""
 
 from __future__ import annotations
 
