@@ -107,6 +107,8 @@ class PipelineSettings(_Settings):
     from_now: bool = False
     until: str | None = None
     standby: bool = False
+    standby_seconds: float = Field(default=30.0, gt=0, strict=False)
+    patience: float = Field(default=60.0, ge=0, strict=False)
     target_tables: TargetTables = "create"
     publication: str | None = None
     slot: str | None = None

@@ -94,6 +94,8 @@ def options(pipeline: Pipeline) -> Options:
         from_now=settings.from_now,
         until=settings.until,
         standby=settings.standby,
+        standby_seconds=settings.standby_seconds,
+        patience=settings.patience,
         chunk_bytes=settings.chunk_bytes,
         chunks_per_snapshot=settings.chunks_per_snapshot,
         loaders=settings.loaders,

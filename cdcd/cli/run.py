@@ -38,6 +38,13 @@ def run(
     standby: Annotated[
         bool, typer.Option("--standby", help="Take over only when the process that runs the pipeline falls silent.")
     ] = False,
+    standby_seconds: Annotated[
+        float | None, typer.Option(metavar="SECONDS", help="How long it must have been silent. [default: 30]")
+    ] = None,
+    patience: Annotated[
+        float | None,
+        typer.Option(metavar="SECONDS", help="How long a run that ends by itself goes on trying. [default: 60]"),
+    ] = None,
     target_tables: Annotated[
         TargetTables | None,
         typer.Option(help="What to do at the target: create (refuses tables with rows), use, truncate or drop them."),
@@ -80,6 +87,7 @@ def run(
             "from": source, "to": target, "tables": tables, "name": name, "target_tables": target_tables,
             "publication": publication, "slot": slot, "chunks_per_snapshot": chunks_per_snapshot, "loaders": loaders,
             "chunk_bytes": chunk_bytes, "group_bytes": group_bytes, "table_poll": table_poll,
+            "standby_seconds": standby_seconds, "patience": patience,
         },
         overrides := {"load": load, "from_now": from_now, "until": until, "standby": standby},
     )
