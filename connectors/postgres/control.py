@@ -91,7 +91,8 @@ _LOCK = "SELECT pg_advisory_xact_lock(6015273198431)"
 
 
 def exist(session: Session) -> bool:
-    return session.rows("SELECT to_regclass('cdcd.version') IS NOT NULL")[0][0] is True
+    """Asked of the catalogue's rows: to_regclass may answer from a cache what was true before a lock was waited for."""
+    return bool(session.rows("SELECT FROM pg_tables WHERE schemaname = 'cdcd' AND tablename = 'version'"))
 
 
 def stored_version(session: Session) -> int:
@@ -106,7 +107,7 @@ def make(session: Session) -> None:
     version = _known(stored_version(session)) if exist(session) else 0
     if version == 0:
         # A schema made beforehand spares the role the right to create one.
-        if session.rows("SELECT to_regnamespace('cdcd') IS NULL")[0][0]:
+        if not session.rows("SELECT FROM pg_namespace WHERE nspname = 'cdcd'"):
             session.run("CREATE SCHEMA cdcd")
         session.run(SCHEMA)
         version = VERSION

@@ -7,6 +7,7 @@ round trip, and gives the result of its last statement.
 from __future__ import annotations
 
 import os
+import select
 import socket
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -15,7 +16,7 @@ from typing import Any
 
 import psycopg2
 
-from cdcd.errors import Interrupted, Stopped
+from cdcd.errors import Interrupted, Stopped, Transient
 from connectors.postgres.connect import Connection, connect
 from connectors.postgres.errors import translate
 
@@ -24,10 +25,12 @@ PIECE = 1 << 18
 """Bytes handed to the driver at once in a COPY: larger gains nothing, smaller costs a call each."""
 
 SETTINGS: Mapping[str, str] = {
+    # Whatever the role's defaults: each statement sees what was committed before it, locks and fences among it.
     "default_transaction_isolation": "read committed",
     "default_transaction_read_only": "off",
+    # In a COPY the server then speaks for one reason only (_Feed).
+    "client_min_messages": "error",
 }
-"""Whatever the role's defaults: each statement sees what was committed before it, locks and fences among it."""
 
 NOTICE = "SET client_connection_check_interval = '2s'"
 """A statement whose client is gone ends by itself (version 14 on): a cut connection alone would not end it."""
@@ -78,13 +81,13 @@ class Session:
 
     def copy(self, sql: str, pieces: Iterable[bytes]) -> int:
         """COPY … FROM STDIN; the number of rows written. An error of `pieces` comes out as it is."""
-        feed = _Feed(pieces)
+        feed = _Feed(pieces, self._connection.fileno())
         try:
             with self._translated(), self._connection.cursor() as cursor:
                 cursor.copy_expert(self._whole(sql, None), feed)
                 return int(cursor.rowcount)
         except Exception:
-            if feed.failure is not None and not self._interrupted.is_set():
+            if feed.failure is not None and not feed.answered and not self._interrupted.is_set():
                 raise feed.failure from None
             raise
 
@@ -123,14 +126,21 @@ class Session:
 
 
 class _Feed:
-    """A file to read from, for the driver: small pieces are put together, an error is kept."""
+    """A file to read from, for the driver: small pieces are put together, an error is kept.
+
+    A server that refuses a row says so at once, and then reads on and throws away; the driver listens only when all is
+    sent. So the feed looks for an answer before each piece: a row refused at the start of a terabyte is told then.
+    """
 
     readline: Any = None
     """Never called; the driver's type says so."""
 
-    def __init__(self, pieces: Iterable[bytes]) -> None:
-        self._pieces = iter(pieces)
+    def __init__(self, pieces: Iterable[bytes], fileno: int) -> None:
+        self.answered = False
         self.failure: BaseException | None = None
+        self._pieces = iter(pieces)
+        self._answer = select.poll()
+        self._answer.register(fileno, select.POLLIN)
 
     def read(self, _: int = -1, /) -> bytes:
         taken: list[bytes] = []
@@ -141,8 +151,11 @@ class _Feed:
                 size += len(piece)
                 if size >= PIECE:
                     break
+            if self._answer.poll(0):
+                self.answered = True
+                raise Transient("the server broke off a COPY")
         except BaseException as failure:
-            # The driver would tell it to the server, and then raise the server's answer.
+            # The driver tells it to the server, and then raises the server's answer.
             self.failure = failure
             raise
         return taken[0] if len(taken) == 1 else b"".join(taken)
