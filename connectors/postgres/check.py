@@ -149,8 +149,9 @@ def _publication(
             Finding("PG-PUBLICATION-ROOT", "error", "the publication sends partitions under their own names", name,
                     f"ALTER PUBLICATION {quote_identifier(name)} SET (publish_via_partition_root = true)")
         )  # fmt: skip
-    missing = [table for table in tables if table.id not in listed]
-    for table in missing if by_root or not any(t.partitioned for t in missing) else []:
+    # Without that option a root is listed as its leaves.
+    missing = [t for t in tables if t.id not in listed and (by_root or not t.partitioned)]
+    for table in missing:
         findings.append(
             Finding("PG-PUBLICATION-TABLE", "error", f"the publication does not carry {table.id}", name,
                     f"ALTER PUBLICATION {quote_identifier(name)} ADD TABLE {qualified(table)}")

@@ -192,6 +192,7 @@ class LibpqWire:
         self._conn = conn
         self._wake = wake
         self._notices: list[bytes] = []
+        self._over = False
         conn.notice_handler = self._notice
         self.data, self.pos, self.limit = PAD, 0, 0
 
@@ -229,7 +230,7 @@ class LibpqWire:
     def _frames(self) -> list[bytes]:
         frames: list[bytes] = []
         size = 0
-        while size < _PIECE:
+        while size < _PIECE and not self._over:
             try:
                 count, body = self._conn.get_copy_data(1)
             except psycopg.Error as error:
@@ -240,10 +241,9 @@ class LibpqWire:
             elif count == 0:
                 break
             else:
-                if frames:
-                    break  # what came before the end is read first
-                frames += self._end()
-                break
+                self._over = True
+        if self._over and not frames:  # what came before the end is read first
+            frames = self._end()
         notices, self._notices = self._notices, []
         return notices + frames
 

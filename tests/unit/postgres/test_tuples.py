@@ -242,10 +242,10 @@ def garbled(draw: st.DrawFn) -> tuple[TupleCode, bytes]:
     return its, bytes(broken)
 
 
+@pytest.mark.failure("T-DE-8")
 @settings(max_examples=600, deadline=None)
 @given(garbled())
 def test_garbled_bytes_give_changes_or_our_own_error(made: tuple[TupleCode, bytes]) -> None:
-    """T-DE-8"""
     its, data = made
     group = Group()
     try:
@@ -257,10 +257,10 @@ def test_garbled_bytes_give_changes_or_our_own_error(made: tuple[TupleCode, byte
             assert len(log.ops) == len(log.keys) == len(log.rows)
 
 
+@pytest.mark.failure("T-DE-8")
 @settings(max_examples=300, deadline=None)
 @given(st.sampled_from(CODES), st.binary(max_size=400))
 def test_random_bytes_too(its: TupleCode, data: bytes) -> None:
-    """T-DE-8"""
     try:
         stream(its).decode(Given(data), Group(), None)
     except CdcdError:
