@@ -102,13 +102,16 @@ def sent(source: Database, name: str) -> int:
 
 
 @contextmanager
-def in_its_second_wait(database: Database, ask: Callable[[], Any]) -> Iterator[None]:
+def in_its_second_wait(
+    database: Database, ask: Callable[[], Any], last: str = "INSERT INTO other VALUES (1)"
+) -> Iterator[None]:
     """Call `ask`, which lets a slot be created, and hold that between its two waits: inside, its place is not fixed
-    yet, and it waits only for a transaction that ends with this block. Needs a table `other`, not carried."""
+    yet, and it waits only for the transaction `last`, whose commit ends this block and is the last before the place.
+    Needs a table `other`, not carried."""
     with Open(database, "INSERT INTO other VALUES (0)", local=True) as first:
         ask()
         wait_until(lambda: waiting_for(database, first.pid), what="the slot to wait for the first transaction")
-        with Open(database, "INSERT INTO other VALUES (1)", local=True) as second:
+        with Open(database, last, local=True) as second:
             first.commit()
             wait_until(lambda: waiting_for(database, second.pid), what="the slot to wait for the second transaction")
             yield

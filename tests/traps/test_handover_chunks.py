@@ -125,7 +125,7 @@ def test_chunks_that_queue_behind_the_loaders_are_in_flight(
     """Eight chunks, two loaders: while the first is read, rows of the last one change. Off: a reader that goes on while
     chunks of the snapshot are unread: the changes are dropped, and then read as they were."""
     source_db.sql(TABLE + "INSERT INTO t (id, email) SELECT i, 'mail ' || i FROM generate_series(0, 799) i")
-    pipeline = Handled(source_db, target_db, loaders=2)
+    pipeline = Handled(source_db, target_db, loaders=2, group_bytes=1)  # each transaction is judged when it is read
     hands = pipeline.hands
     hands.cuts["public.t"] = ("id", [str(bound) for bound in range(100, 800, 100)])
     seen: list[dict[str, list[str]]] = []
@@ -166,7 +166,7 @@ def test_the_stream_stands_while_a_load_holds_a_unique_value(
     source_db.sql(TABLE + FILL + "; UPDATE t SET email = 'x' WHERE id = 150")
     target_db.sql(TABLE)
     url = target_proxy.url(target_db.url)
-    with one_by_one(source_db, target_db, target_tables="use", target_url=url) as pipeline:
+    with one_by_one(source_db, target_db, target_tables="use", target_url=url, group_bytes=1) as pipeline:
         pipeline.until(lambda: pipeline.states("public.t") == ["in", "unread"], "the first chunk")
         with load_held(target_proxy) as trap, Still(source_db) as still:
             pipeline.hands.asking.set()

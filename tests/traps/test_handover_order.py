@@ -39,7 +39,7 @@ def test_a_reload_that_is_killed_while_other_tables_are_busy(
     source_db.sql("INSERT INTO lines SELECT i / 2 FROM generate_series(1, 5000) i; ANALYZE lines")
     name = source_db.name
     ends = ["--from", source_db.url, "--to", target_proxy.url(target_db.url), "--name", name]
-    arguments = ["run", *ends, "--chunk-bytes", "70kB"]
+    arguments = ["run", *ends, "--chunk-bytes", "70kB", "--group-bytes", "70kB"]
     daemon = cdcd(*arguments)
     daemon.wait_said("consistent")
     with load_held(target_proxy) as trap:
@@ -140,10 +140,10 @@ def test_a_reload_is_judged_by_the_reader_ahead_of_the_writer(
     source_db: Database, target_db: Database, keyless: bool
 ) -> None:
     """The writer is held twice: in a group before the wish is seen, and in the group that was judged before it was
-    granted. Off: chunks that are unread for Seek before the writer has emptied them, and written before the stop."""
+    granted. Off: chunks that the writer empties when it grants the wish, and not with the reader's group."""
     source_db.sql(TABLES)
     table = "lines" if keyless else "t"
-    with Handled(source_db, target_db) as pipeline:
+    with Handled(source_db, target_db, group_bytes=1) as pipeline:
         pipeline.until_consistent()
         first = Open(target_db, "SELECT FROM busy WHERE id = 1 FOR UPDATE")
         second = Open(target_db, "SELECT FROM busy WHERE id = 2 FOR UPDATE")

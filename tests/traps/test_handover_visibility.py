@@ -197,6 +197,31 @@ def test_a_checkpoint_is_where_the_next_commit_may_begin(db: Database, source: S
     assert not first.position.covers(between)
 
 
+@pytest.mark.failure("T-PG-5", "T-PG-19")
+def test_the_last_commit_before_a_place_and_the_first_at_it(db: Database, source: Source) -> None:
+    """Of a stream that stops at a later snapshot's place: the one is brought before the stop, the other after it. Off:
+    `covered` with <=, or with a place of 150 bytes less."""
+    table, prepare = prepared(source)
+    first = prepare()
+    first.close()
+    open_at(source, Checkpoint(first.position), [table])
+    call: list[Call[Snapshot]] = []
+    with Open(db) as edge:
+        with in_its_second_wait(db, lambda: call.append(Call(source.snapshot)), "INSERT INTO t VALUES (76, 'last')"):
+            edge.sql("INSERT INTO t VALUES (77, 'edge')")
+        snapshot = call[0].result()
+        edge.commit()
+    assert rows(snapshot, table) == [("76", "last")]
+    before, reading = read(source, stop=snapshot.position)
+    assert (events(before), reading) == ([("insert", "t", ("76", "last"))], Reading.STOP)
+    assert str(before[-1].position) == str(snapshot.position)
+    snapshot.close()
+    after, _ = read(source)
+    assert events(after) == [("insert", "t", ("77", "edge"))]
+    (transaction,) = [transaction for group in after for transaction in group.transactions]
+    assert str(transaction.position) == str(snapshot.position), "not at the very place: nothing was provoked"
+
+
 class Held:
     """A slot's snapshot that calls the victim committed, while its backend stands before the commit log."""
 
