@@ -9,8 +9,12 @@ from collections.abc import Callable
 from cdcd.contracts import Request, Sink, Source
 from cdcd.engine.lag import Lag
 from cdcd.engine.options import Options
+from cdcd.errors import CdcdError
+from cdcd.log import get_logger
 from cdcd.model.table import Table
 from cdcd.progress import Progress
+
+log = get_logger("engine.side")
 
 BEAT = 5.0
 HEAD = 1.0
@@ -43,6 +47,10 @@ class Side:
         self._progress.threads.pop("side", None)
         self._closing.set()
         self._thread.join(5)
+        try:
+            self._tell_fulfilled()  # else the next run would do them again
+        except CdcdError as error:
+            log.debug("fulfilled requests not told", why=error.what)
 
     def fulfilled(self, request: Request) -> None:
         """The writer carried it out; told to the sink by this thread."""
@@ -70,9 +78,12 @@ class Side:
         self._lag.sample(head)
 
     def _wishes(self) -> None:
+        self._tell_fulfilled()
+        self.requests = list(self._sink.requests())
+
+    def _tell_fulfilled(self) -> None:
         while self._fulfilled:
             self._sink.fulfilled(self._fulfilled.pop())
-        self.requests = list(self._sink.requests())
 
     def _tables(self) -> None:
         self.candidates = [t for t in self._source.tables() if self._options.selection.matches(t.id)]
