@@ -10,8 +10,9 @@ from typing import Any
 
 from cdcd.errors import Unreachable
 from cdcd.rows import CANONICAL
+from connectors.postgres.cells import malformed
 from connectors.postgres.replication import Session
-from connectors.postgres.tuples import TupleCode, malformed
+from connectors.postgres.tuples import TupleCode
 from connectors.postgres.types_wire import Filling
 from connectors.postgres.wire import server_error
 

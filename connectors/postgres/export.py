@@ -100,8 +100,8 @@ def import_snapshot(session: Session, name: str) -> str:
 
 
 def readable(snapshot: str) -> str:
-    """The snapshot as text that pg_snapshot's input takes. A slot's snapshot may have xmin > xmax, as its xmax moves with
-    the commits seen and its xmin with what runs; below xmin everything is seen, so xmax is then the same."""
+    """The snapshot as text that pg_snapshot's input takes. A slot's snapshot may have xmin > xmax, as its xmax moves
+    with the commits seen and its xmin with what runs; below xmin everything is seen, so xmax is then the same."""
     xmin, xmax, running = snapshot.split(":")
     return f"{xmin}:{max(int(xmin), int(xmax))}:{running}"
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from cdcd.errors import SchemaChanged
 from cdcd.model.table import Table
-from connectors.postgres.tuples import malformed
+from connectors.postgres.cells import malformed
 
 _column = struct.Struct(">Ii")
 

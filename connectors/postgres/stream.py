@@ -7,14 +7,14 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from cdcd.errors import CdcdError, Stopped, Unreachable
-from cdcd.model.group import DELETE, INSERT, MOVE, UPDATE, Group, Rows, Transaction, Truncate
-from cdcd.model.table import Table
+from cdcd.model.group import DELETE, INSERT, UPDATE, Group, Rows, Transaction, Truncate
+from connectors.postgres.cells import NEW, malformed
+from connectors.postgres.changes import Change, takers
 from connectors.postgres.position import Lsn, covered
 from connectors.postgres.relation import parse_relation, verify
-from connectors.postgres.tuples import NEW, OLD_KEY, OLD_ROW, TupleCode, malformed
+from connectors.postgres.tuples import TupleCode
 from connectors.postgres.wire import Wire, server_error
 
 EPOCH_2000 = 946_684_800_000_000
@@ -25,9 +25,6 @@ _begin = struct.Struct(">QqI")
 _commit = struct.Struct(">BQQq")
 _keepalive = struct.Struct(">QqB")
 _BODY = 31  # from a frame's start to the body of its pgoutput message
-
-Change = Callable[[bytes, int, int, int], None]
-
 
 def _ignore(data: bytes, at: int, end: int, op: int) -> None:
     """The change of a table that is not carried."""
@@ -216,7 +213,7 @@ class Stream:
                 raise malformed("a change outside of a transaction")
             if self._rows is None:
                 self._rows = group.rows()
-            pair = _takers(code, self._rows)
+            pair = takers(code, self._rows)
         self._changes[relation], self._others[relation] = pair
         return pair
 
@@ -301,62 +298,3 @@ def explained(error: CdcdError) -> CdcdError:
         "dropped and made again; making it now does not mend the past",
         hint="begin anew (cdcd drop, then run): publication first, then slot; later only ALTER PUBLICATION",
     )
-
-
-def _takers(code: TupleCode, rows: Rows) -> tuple[Change, Change]:
-    """The functions that append one table's changes to its log in `rows`."""
-    log = rows.log(code.table, code.form)
-    ops, keys, put, olds = log.ops.append, log.keys.append, log.rows.append, log.olds.append
-    mark = rows.order.append
-    wants_old = code.wants_old
-
-    def append(op: int, key: bytes, row: Any, old: bytes | None) -> None:
-        ops(op)
-        keys(key)
-        put(row)
-        mark(log)
-        if wants_old:
-            olds(old)
-
-    def slow(data: bytes, at: int, end: int, op: int) -> None:
-        fields, at = code.fields(data, at, NEW)
-        _at_end(at, end, code.table)
-        append(op, code.key_of(fields), code.row_of(fields), None)
-
-    def other(data: bytes, at: int, end: int, op: int) -> None:
-        """A Delete, or an Update with an old tuple: the key only, or under REPLICA IDENTITY FULL the whole row."""
-        kind = data[at]
-        if kind not in (OLD_KEY, OLD_ROW):
-            raise malformed(f"an old row of {code.table.id} is of the kind {bytes([kind])!r}")
-        begun = at
-        row: Any
-        if (image := code.image(data, at)) is not None:
-            old_key, old_row, at = image
-        else:
-            old, at = code.fields(data, at, kind)
-            old_key, old_row = code.key_of(old), code.joined(old)
-        whole = old_row if kind == OLD_ROW else None
-        if op == DELETE:
-            _at_end(at, end, code.table)
-            append(DELETE, old_key, None, whole)
-            return
-        if data[at] == NEW and (image := code.image(data, at)) is not None:
-            key, row, at = image
-        else:
-            fields, at = code.fields(data, at, NEW)
-            old, _ = code.fields(data, begun, kind)
-            fields = code.merged(fields, old, kind == OLD_ROW)
-            key, row = code.key_of(fields), code.row_of(fields)
-        _at_end(at, end, code.table)
-        if key == old_key and code.table.key:
-            append(UPDATE, key, row, whole)
-        else:
-            append(MOVE, old_key, (key, row), whole)
-
-    return code.bind(ops, keys, put, olds, mark, log, slow), other
-
-
-def _at_end(at: int, end: int, table: Table) -> None:
-    if at != end:
-        raise malformed(f"a change of {table.id} is longer or shorter than its columns")
-

@@ -13,85 +13,17 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
-from cdcd.errors import PoisonRow, Stopped
+from cdcd.errors import PoisonRow
 from cdcd.model.cell import UNCHANGED
 from cdcd.model.table import Table
-from cdcd.rows import CANONICAL, Layout, Row, RowForm, compile_function
-from connectors.postgres.types import canonical_expression
+from cdcd.rows import Row, RowForm, compile_function
+from connectors.postgres.cells import LONGEST_RUN, Cell, Run, cells_of, join_expression, malformed
 from connectors.postgres.types_wire import Filling, WireType
-
-NEW, OLD_KEY, OLD_ROW = b"NKO"
-
-LONGEST_RUN = 400
-"""Bytes; wire.PAD is longer by more than one column."""
 
 _field = struct.Struct(">ci")
 _count = struct.Struct(">ch")
-
-
-def malformed(what: str) -> Stopped:
-    """The server sent what the protocol does not allow, or the decoder has a fault: never go on past it."""
-    return Stopped(
-        f"the change stream cannot be read: {what}",
-        why="pgoutput's messages do not have the form that protocol version 1 describes",
-        hint="report this with the server's version; the position is unchanged",
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class Cell:
-    """One column of a tuple, in the wire's order: `place` in the row form (None: not wanted), `width` of its binary
-    value (None: it varies), `steps` the expressions over `v` that make the field."""
-
-    name: str
-    place: int | None
-    width: int | None
-    steps: tuple[str, ...]
-
-
-def cells_of(filling: Filling, types: dict[int, WireType]) -> tuple[list[Cell], dict[str, Any]]:
-    """The cells of the carried columns, and the names their steps use."""
-    form, cells = filling.form, []
-    names: dict[str, Any] = dict(form.names)
-    places = {name: place for place, name in enumerate(form.columns)}
-    for number, column in enumerate(form.table.carried):
-        place, steps = places.get(column.name), []
-        if place is not None:
-            wire = filling.wires[place]
-            if wire == CANONICAL:
-                expression, its = canonical_expression(column)
-                lines = ["def read(v):", f"    return {expression}"]
-                names[f"_read{number}"] = compile_function("read", lines, its)
-                steps.append(f"_read{number}(v)")
-            if (expression := form.fields[place].takes[wire]) != "v":
-                steps.append(expression)
-        type = types.get(column.type_id)
-        width = type.width if filling.binary and type is not None else None
-        cells.append(Cell(column.name, place, width, tuple(steps)))
-    return cells, names
-
-
-def join_expression(layout: Layout, fields: Sequence[str]) -> tuple[str, dict[str, Any]]:
-    """An expression that makes a row of fields, with as few pieces as the layout allows, and its names."""
-    if layout.labels:
-        texts = [layout.head + layout.labels[0]]
-        texts += [layout.between + label for label in layout.labels[1:]]
-        pattern = b"".join(text.replace(b"%", b"%%") + b"%b" for text in texts)
-        pattern += layout.tail.replace(b"%", b"%%")
-        return f"_pattern % ({', '.join(fields)},)", {"_pattern": pattern}
-    if not layout.between:
-        pieces = [*(["_head"] if layout.head else []), *fields, *(["_tail"] if layout.tail else [])]
-        names = {"_head": layout.head, "_tail": layout.tail, "_join": b"".join}
-        return f"_join(({', '.join(pieces)},))", names
-    text = f"_join(({', '.join(fields)},))"
-    if layout.head:
-        text = f"_head + {text}"
-    if layout.tail:
-        text = f"{text} + _tail"
-    return text, {"_head": layout.head, "_tail": layout.tail, "_join": layout.between.join}
 
 
 class TupleCode:
@@ -271,13 +203,13 @@ class TupleCode:
             lines += ["elif k == b'n':", *("    " + line for line in null), "else:", "    " + bail]
         return lines
 
-    def _runs(self) -> list[_Run]:
-        runs = [_Run(">3s", 3)]
+    def _runs(self) -> list[Run]:
+        runs = [Run(">3s", 3)]
         for cell in self._cells:
             runs[-1].add(cell)
             # No run is longer than what follows the last frame, so that unpacking never leaves the buffer.
             if cell.width is None or runs[-1].size > LONGEST_RUN:
-                runs.append(_Run(">", 0))
+                runs.append(Run(">", 0))
         return runs if runs[-1].cells else runs[:-1]
 
     def _fast(self, bail: str) -> list[str]:
@@ -307,22 +239,3 @@ class TupleCode:
         for cell in self._cells:
             lines += self._converted(cell)
         return lines
-
-
-class _Run:
-    """Columns unpacked by one struct: fixed ones, the last perhaps of varying width."""
-
-    def __init__(self, format: str, size: int) -> None:
-        self.format = format
-        self.size = size
-        self.cells: list[Cell] = []
-
-    def add(self, cell: Cell) -> None:
-        self.cells.append(cell)
-        if cell.width is None:
-            self.format += "ci"
-            self.size += 5
-        else:
-            self.format += f"c{4 + cell.width}{'s' if cell.place is not None else 'x'}"
-            self.size += 5 + cell.width
-
