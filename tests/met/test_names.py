@@ -81,7 +81,7 @@ def test_patterns(pair: Pair) -> None:
     pair.source.sql("UPDATE sales.log SET id = 2; INSERT INTO sales.order_1 VALUES (1)")
     pair.wait_equal("sales.order_1")
     daemon.stop()
-    made = "SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace::regnamespace::text IN ('public', 'sales')"
+    made = "SELECT tablename FROM pg_tables WHERE schemaname IN ('public', 'sales')"
     assert pair.target.sql(made) == [("order_1",)]
     daemon = pair.run("--tables", "public.*", code=6)
     assert daemon.said("not selected any more") and daemon.said("sales.order_1")
