@@ -326,19 +326,20 @@ class Comparable(Protocol):
         ...
 
     def step(self, table: Table, span: Span, rows: int) -> Key | None:
-        """The key that `rows` rows of the span stand before, in the key's order; None: it has no more than that."""
+        """The key that `rows` rows of the span stand before, in the key's order; None: it has no more than that. Asked
+        only where Layout.order has a name, as are digests of a span with bounds."""
         ...
 
     def digest(self, table: Table, span: Span) -> Digest:
         """Of all rows of the span."""
         ...
 
-    def digests(self, table: Table) -> Mapping[int, Digest]:
-        """Of each share that has rows."""
+    def digests(self, table: Table, span: Span, of: int) -> Mapping[int, Digest]:
+        """The span's digest cut into `of` shares (Shares); a share that is not in the answer has no rows."""
         ...
 
-    def entries(self, table: Table, part: Span | Shares) -> Iterator[Entry]:
-        """The part's keys, sorted by their hashes; streamed. The other calls may be made meanwhile."""
+    def entries(self, table: Table, span: Span, shares: Shares) -> Iterator[Entry]:
+        """The keys of these shares of the span, sorted by their hashes; streamed. Other calls may be made meanwhile."""
         ...
 
     def look(self, table: Table, keys: Sequence[Key]) -> Mapping[Key, Found]:

@@ -7,22 +7,26 @@ at the same moment.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
 
 from cdcd.contracts import Comparable
-from cdcd.engine.compare_descent import Counts, by_hash, by_order
+from cdcd.engine.compare_descent import Counts, Suspect, by_hash, by_order
 from cdcd.engine.compare_ends import Ends
 from cdcd.engine.compare_report import Kind, Problem, TableReport, Verdict
-from cdcd.engine.compare_settle import Settle
+from cdcd.engine.compare_settle import Settle, verdict
 from cdcd.engine.compare_watch import Watch
 from cdcd.errors import UsageError
-from cdcd.model.digest import Key, Layout, Standing
+from cdcd.model.digest import Found, Layout, Standing
 from cdcd.model.table import Table
 
 BATCH = 5000
 """Keys that are settled together: each round waits for the target once."""
+MANY = 20_000
+"""The same for a keyless table, all of which is read in each round."""
+MOST = 10
+"""Batches of such a table that are settled; whoever has more differences than that knows enough."""
 
 
 class Comparison:
@@ -75,26 +79,36 @@ class Comparison:
             return report
         table, ordered = _way(table, mine, theirs)
         report.table = table
+        self._settle.note = ""
         counts = Counts(lambda rows: self._told(table.id, rows))
         suspects = (by_order if ordered else by_hash)(self._ends, table, counts)
-        while batch := list(islice(suspects, BATCH)):
-            self._batch(report, batch)
+        if table.key:
+            self._settle_all(report, suspects, BATCH)
+        elif self.followed:
+            self._settle_all(report, islice(suspects, MANY * MOST), MANY)
+            for key, here, there in suspects:
+                report.add(Verdict(key, Kind.UNSETTLED, times=abs(here.rows - there.rows)))
+        else:
+            # The digests said it all: a keyless row's key is its content.
+            for key, here, there in suspects:
+                report.add(verdict(table, key, Found(here.rows), Found(there.rows)))
         report.source_rows, report.target_rows = counts.source, counts.target
         if report.counts[Kind.UNSETTLED]:
-            report.note = self._settle.note
+            report.note = self._settle.note or "more rows seem to differ than were looked at again"
         return report
 
-    def values(self, report: TableReport, verdicts: Iterable[Verdict], length: int = 200) -> None:
+    def values(self, report: TableReport, verdicts: Sequence[Verdict], length: int = 200) -> None:
         """Fetch what both ends hold under the keys of the report's verdicts, for people who asked to see it."""
-        keys = [verdict.key for verdict in verdicts]
+        keys = [one.key for one in verdicts]
         mine, theirs = self._ends.both(lambda end: end.texts(report.table, keys, length))
-        for verdict in verdicts:
-            verdict.source_values = mine.get(verdict.key)
-            verdict.target_values = theirs.get(verdict.key)
+        for one in verdicts:
+            one.source_values = mine.get(one.key)
+            one.target_values = theirs.get(one.key)
 
-    def _batch(self, report: TableReport, keys: list[Key]) -> None:
-        for verdict in self._settle.settle(report.table, keys):
-            report.add(verdict)
+    def _settle_all(self, report: TableReport, suspects: Iterator[Suspect], size: int) -> None:
+        while batch := [key for key, _, _ in islice(suspects, size)]:
+            for found in self._settle.settle(report.table, batch):
+                report.add(found)
 
 
 def _unready(table: Table, standing: Standing | None) -> Problem | None:

@@ -23,6 +23,9 @@ SHARE = 1 << 6
 MOST = 1 << 14
 """Shares of any part: the list of all stays small."""
 
+Suspect = tuple[Key, Digest, Digest]
+"""A key whose rows seem to differ, and what the source and the target said of them."""
+
 WHOLE = Span()
 NOTHING = Digest()
 
@@ -41,8 +44,8 @@ class Counts:
         self._told(self.source)
 
 
-def by_order(ends: Ends, table: Table, counts: Counts) -> Iterator[Key]:
-    """Keys that differ, of a table that both ends have in one order."""
+def by_order(ends: Ends, table: Table, counts: Counts) -> Iterator[Suspect]:
+    """Keys that seem to differ, of a table that both ends have in one order."""
     for span in _walk(ends.source, table, PART):
         mine, theirs = _digest(ends, table, span)
         counts.add(mine.rows, theirs.rows)
@@ -51,8 +54,8 @@ def by_order(ends: Ends, table: Table, counts: Counts) -> Iterator[Key]:
             yield from _narrow(ends, table, span, of, *_digests(ends, table, span, of))
 
 
-def by_hash(ends: Ends, table: Table, counts: Counts) -> Iterator[Key]:
-    """Keys that differ, of any other table: each pass reads all of it."""
+def by_hash(ends: Ends, table: Table, counts: Counts) -> Iterator[Suspect]:
+    """The same for any other table: each pass reads all of it."""
     mine, theirs = _digests(ends, table, WHOLE, MOST)
     counts.add(_rows(mine), _rows(theirs))
     yield from _narrow(ends, table, WHOLE, MOST, mine, theirs)
@@ -81,7 +84,7 @@ def _rows(digests: Mapping[int, Digest]) -> int:
 
 def _narrow(
     ends: Ends, table: Table, span: Span, of: int, mine: Mapping[int, Digest], theirs: Mapping[int, Digest]
-) -> Iterator[Key]:
+) -> Iterator[Suspect]:
     shares = mine.keys() | theirs.keys()
     chosen = tuple(sorted(share for share in shares if mine.get(share) != theirs.get(share)))
     if not chosen:
@@ -90,7 +93,7 @@ def _narrow(
     yield from unequal(*entries)
 
 
-def unequal(mine: Iterable[Entry], theirs: Iterable[Entry]) -> Iterator[Key]:
+def unequal(mine: Iterable[Entry], theirs: Iterable[Entry]) -> Iterator[Suspect]:
     """The keys whose digests differ, of two streams sorted by hash; holds no more than the keys of one hash."""
     for _, together in groupby(merge(_of(0, mine), _of(1, theirs), key=_hash), key=_hash):
         found: dict[Key, list[Digest]] = {}
@@ -98,7 +101,7 @@ def unequal(mine: Iterable[Entry], theirs: Iterable[Entry]) -> Iterator[Key]:
             found.setdefault(entry.key, [NOTHING, NOTHING])[side] = entry.digest
         for key, (here, there) in found.items():
             if here != there:
-                yield key
+                yield key, here, there
 
 
 def _of(side: int, entries: Iterable[Entry]) -> Iterator[tuple[Entry, int]]:

@@ -20,14 +20,13 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Shares:
-    """The rows whose key's hash, modulo SHARES, is one of `chosen`: parts for tables whose rows have no order that
-    both ends have, or no key."""
+    """The rows for which the hash of the key (of a keyless row: its own), modulo `of`, is in `chosen`.
 
+    `of` is a power of two.
+    """
+
+    of: int
     chosen: tuple[int, ...]
-
-
-SHARES = 1 << 14
-"""Into so many shares a table is cut: of 100 million rows each has about 6,000, and the list of all stays small."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from cdcd.model.digest import Digest, Entry, Found, Key, Layout, Shares, Span, S
 from cdcd.model.table import Table
 from connectors.postgres.ask import Asker
 from connectors.postgres.compare_order import Place, read_place
-from connectors.postgres.compare_sql import BY_INDEX, FAST, PORTABLE, Queries, Query
+from connectors.postgres.compare_sql import FAST, PORTABLE, Queries, Query
 from connectors.postgres.position import Lsn, parse_lsn
 from connectors.postgres.wire import Wake
 
@@ -65,15 +65,15 @@ class PostgresComparable:
         ((rows, sum),) = self._rows(self._queries(table).digest(span))
         return Digest(rows, sum)
 
-    def digests(self, table: Table) -> Mapping[int, Digest]:
-        return {share: Digest(rows, sum) for share, rows, sum in self._rows(self._queries(table).digests())}
+    def digests(self, table: Table, span: Span, of: int) -> Mapping[int, Digest]:
+        found = self._rows(self._queries(table).digests(span, of))
+        return {share: Digest(rows, sum) for share, rows, sum in found}
 
-    def entries(self, table: Table, part: Span | Shares) -> Iterator[Entry]:
-        query = self._queries(table).entries(part)
+    def entries(self, table: Table, span: Span, shares: Shares) -> Iterator[Entry]:
+        query = self._queries(table).entries(span, shares)
         # A reader that stops half-way closes the generator, and Asker then the connection.
         with self._streams.connection() as connection, connection.cursor() as cursor:
-            by_index = BY_INDEX if isinstance(part, Span) else ""
-            cursor.execute(f"BEGIN; {by_index}DECLARE entries NO SCROLL CURSOR FOR {query.text}", query.params)
+            cursor.execute(f"BEGIN; {query.before}DECLARE entries NO SCROLL CURSOR FOR {query.text}", query.params)
             while True:
                 cursor.execute(f"FETCH {PAGE} FROM entries")
                 for hash, key, rows, sum in (page := cursor.fetchall()):
@@ -132,7 +132,7 @@ class PostgresComparable:
 
     def _rows(self, query: Query) -> list[tuple[Any, ...]]:
         with self._asker.connection() as connection, connection.cursor() as cursor:
-            cursor.execute(query.text, query.params)
+            cursor.execute(query.before + query.text, query.params)
             return cursor.fetchall()
 
 

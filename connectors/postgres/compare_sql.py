@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from cdcd.model.digest import SHARES, Key, Shares, Span
+from cdcd.model.digest import Key, Shares, Span
 from cdcd.model.table import Column, Table
 from connectors.postgres.compare_order import Place
 from connectors.postgres.names import quote_identifier
@@ -27,8 +27,11 @@ Params = list[object]
 
 @dataclass(frozen=True, slots=True)
 class Query:
+    """`before` is sent ahead of the text, in its transaction."""
+
     text: str
     params: Params
+    before: str = ""
 
 
 class Queries:
@@ -43,41 +46,37 @@ class Queries:
         self._bare = [f"t.{quoted(column.name)}" for column in table.key_columns]
         self._types = [place.types[column.name].replace("%", "%%") for column in table.key_columns]
         self._row_hash = self._of(self._columns)
-        self._key_hash = self._of(self._key) if self._key else self._row_hash
+        self._k = "k" if self._key else "h"
 
     def step(self, span: Span, rows: int) -> Query:
         where, params = self._within(span)
         order = ", ".join(self._bare)
-        text = f"SELECT {self._listed(self._key)} {self._from}{where} ORDER BY {order} OFFSET %s LIMIT 1"
-        return Query(self._bounded(span) + text, [*params, rows])
+        text = f"SELECT ARRAY[{', '.join(self._key)}] {self._from}{where} ORDER BY {order} OFFSET %s LIMIT 1"
+        return Query(text, [*params, rows], BY_INDEX if params else "")
 
     def digest(self, span: Span) -> Query:
         where, params = self._within(span)
         text = f"SELECT count(*), coalesce(sum({self._row_hash})::text, '') {self._from}{where}"
-        return Query(self._bounded(span) + text, params)
+        return Query(text, params, BY_INDEX if params else "")
 
-    def digests(self) -> Query:
-        return Query(
-            f"SELECT (k & {SHARES - 1})::int, count(*), sum(h)::text FROM (SELECT {self._hashes()} {self._from}"
-            " OFFSET 0) q GROUP BY 1",
-            [],
-        )
+    def digests(self, span: Span, of: int) -> Query:
+        """Rows (share, count, sum)."""
+        inner, params = self._hashed(span)
+        text = f"SELECT ({self._k} & {of - 1})::int, count(*), sum(h)::text FROM ({inner}) q GROUP BY 1"
+        return Query(text, params, BY_INDEX if params else "")
 
-    def entries(self, part: Span | Shares) -> Query:
+    def entries(self, span: Span, shares: Shares) -> Query:
         """Rows (hash, key as an array, count, sum); of a keyless table the key is the hash."""
-        keys = ", ".join(f"{key} AS k{number}" for number, key in enumerate(self._key))
         names = [f"k{number}" for number in range(len(self._key))]
-        inner = f"SELECT {self._hashes()}{', ' + keys if keys else ''} {self._from}"
-        where, params = self._within(part) if isinstance(part, Span) else ("", [])
-        chosen = ""
-        if isinstance(part, Shares) and len(part.chosen) < SHARES:
-            chosen, params = f" WHERE (k & {SHARES - 1}) = ANY (%s::int8[])", [list(part.chosen)]
-        # OFFSET 0 keeps the planner from making each hash once for every place it is named in.
+        inner, params = self._hashed(span, *(f"{key} AS {name}" for key, name in zip(self._key, names, strict=True)))
+        where, chosen = "", list(shares.chosen)
+        if len(chosen) < shares.of:
+            where = f" WHERE ({self._k} & {shares.of - 1}) = ANY (%s::int8[])"
         text = (
-            f"SELECT k, ARRAY[{', '.join(names) or 'k::text'}], count(*), sum(h)::text FROM ({inner}{where} OFFSET 0) q"
-            f"{chosen} GROUP BY {', '.join(['k', *names])} ORDER BY k"
+            f"SELECT {self._k}, ARRAY[{', '.join(names) or 'h::text'}], count(*), sum(h)::text FROM ({inner}) q{where}"
+            f" GROUP BY {', '.join([self._k, *names])} ORDER BY 1"
         )
-        return Query(text, params)
+        return Query(text, [*params, chosen] if where else params, BY_INDEX if params else "")
 
     def look(self, keys: Sequence[Key]) -> Query:
         """Rows (place of the key in `keys` from 1, count, sum, cells, version)."""
@@ -99,8 +98,12 @@ class Queries:
     def _of(self, expressions: Sequence[str]) -> str:
         return self._hash.format(f"ROW({', '.join(expressions)})")
 
-    def _hashes(self) -> str:
-        return f"{self._key_hash} AS k, {self._row_hash} AS h"
+    def _hashed(self, span: Span, *more: str) -> tuple[str, Params]:
+        """The span's rows as their hashes: `h`, and that of the key as `k` where there is one."""
+        where, params = self._within(span)
+        hashes = [f"{self._row_hash} AS h", *([f"{self._of(self._key)} AS k"] if self._key else [])]
+        # OFFSET 0 keeps the planner from making each hash once for every place it is named in.
+        return f"SELECT {', '.join([*hashes, *more])} {self._from}{where} OFFSET 0", params
 
     def _asked(self, keys: Sequence[Key]) -> tuple[str, Params]:
         """`unnest(…) a ON …`, joined to the keys in their own types, so that the key's index serves."""
@@ -123,14 +126,6 @@ class Queries:
                 conditions.append(f"({', '.join(self._bare)}) {sign} ({values})")
                 params += bound
         return (" WHERE " + " AND ".join(conditions) if conditions else ""), params
-
-    @staticmethod
-    def _bounded(span: Span) -> str:
-        return BY_INDEX if span.low is not None or span.high is not None else ""
-
-    @staticmethod
-    def _listed(expressions: Sequence[str]) -> str:
-        return f"ARRAY[{', '.join(expressions)}]"
 
 
 def quoted(name: str) -> str:

@@ -11,7 +11,7 @@ from cdcd.engine.compare import Comparison
 from cdcd.engine.compare_descent import unequal
 from cdcd.engine.compare_report import Kind, TableReport, judge
 from cdcd.errors import Differences, UsageError
-from cdcd.model.digest import SHARES, Digest, Entry, Found, Key, Layout, Shares, Span, Standing
+from cdcd.model.digest import Digest, Entry, Found, Key, Layout, Shares, Span, Standing
 from cdcd.model.table import Column, Table
 from cdcd.model.types import LogicalType
 
@@ -42,6 +42,7 @@ class End:
         self.stands: Standing | None = None
         self.place = Place(1)
         self.calls: list[str] = []
+        self.sent = 0
         self.before: Callable[[str], None] = lambda name: None
 
     def _called(self, name: str) -> None:
@@ -57,12 +58,15 @@ class End:
     def layout(self, table: Table) -> Layout | None:
         return self.layout_here
 
-    def _part(self, part: Span | Shares) -> list[int]:
-        if isinstance(part, Shares):
-            return [key for key in sorted(self.rows) if hash(key) % SHARES in part.chosen]
-        low = int(part.low[0]) if part.low else None
-        high = int(part.high[0]) if part.high else None
-        return [key for key in sorted(self.rows) if (low is None or key >= low) and (high is None or key < high)]
+    def _part(self, span: Span, shares: Shares | None = None) -> list[int]:
+        low = int(span.low[0]) if span.low else None
+        high = int(span.high[0]) if span.high else None
+        return [
+            key
+            for key in sorted(self.rows)
+            if (low is None or key >= low) and (high is None or key < high)
+            if shares is None or hash(key) % shares.of in shares.chosen
+        ]
 
     def step(self, table: Table, span: Span, rows: int) -> Key | None:
         self._called("step")
@@ -74,13 +78,18 @@ class End:
         keys = self._part(span)
         return Digest(len(keys), str(sum(hash((key, self.rows[key])) for key in keys)))
 
-    def digests(self, table: Table) -> Mapping[int, Digest]:
+    def digests(self, table: Table, span: Span, of: int) -> Mapping[int, Digest]:
         self._called("digests")
-        return {hash(key) % SHARES: Digest(1, str(value)) for key, value in self.rows.items()}
+        found: dict[int, Digest] = {}
+        for key in self._part(span):
+            before = found.get(hash(key) % of, Digest(0, "0"))
+            found[hash(key) % of] = Digest(before.rows + 1, str(int(before.sum) + hash((key, self.rows[key]))))
+        return found
 
-    def entries(self, table: Table, part: Span | Shares) -> Iterator[Entry]:
+    def entries(self, table: Table, span: Span, shares: Shares) -> Iterator[Entry]:
         self._called("entries")
-        entries = [Entry(hash(key), (str(key),), Digest(1, str(self.rows[key]))) for key in self._part(part)]
+        entries = [Entry(hash(key), (str(key),), Digest(1, str(self.rows[key]))) for key in self._part(span, shares)]
+        self.sent += len(entries)
         return iter(sorted(entries, key=lambda entry: entry.hash))
 
     def look(self, table: Table, keys: Sequence[Key]) -> Mapping[Key, Found]:
@@ -136,8 +145,7 @@ def keys(report: TableReport) -> dict[str, list[int]]:
 @pytest.fixture(autouse=True)
 def small_and_quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compare_descent, "PART", 100)
-    monkeypatch.setattr(compare_descent, "LEAF", 5)
-    monkeypatch.setattr(compare_descent, "FAN", 4)
+    monkeypatch.setattr(compare_descent, "SHARE", 5)
     monkeypatch.setattr(compare, "BATCH", 7)
     monkeypatch.setattr(compare_settle, "FIRST_PAUSE", 0.0)
 
@@ -162,18 +170,18 @@ def test_an_empty_end(turned: bool) -> None:
     assert found.counts[Kind.EXTRA if turned else Kind.MISSING] == 1000 and len(found.shown) == 10
 
 
-def test_only_the_part_that_differs_is_descended_into() -> None:
+def test_only_the_share_that_differs_has_its_keys_sent() -> None:
     rows = {i: i for i in range(10_000)}
     source = End(rows)
     found = report(source, End(rows | {4321: 0}), limit=1)
     assert found.counts[Kind.DIFFERENT] == 1
-    assert source.calls.count("entries") == 1 and source.calls.count("digest") < 120
+    assert source.calls.count("digests") == 1 and source.calls.count("entries") == 1 and source.sent <= 5
 
 
 def test_only_keys_that_differ_leave_the_merge() -> None:
     mine = [Entry(h, (str(k),), Digest(1, "s")) for h, k in ((1, 1), (2, 2), (2, 3), (5, 5))]
     theirs = [Entry(h, (str(k),), Digest(1, "s")) for h, k in ((1, 1), (2, 3), (2, 4), (6, 6))]
-    assert sorted(unequal(mine, theirs)) == [("2",), ("4",), ("5",), ("6",)]
+    assert sorted(key for key, _, _ in unequal(mine, theirs)) == [("2",), ("4",), ("5",), ("6",)]
     assert list(unequal(mine, mine)) == []
 
 
@@ -291,6 +299,15 @@ def test_reports_as_json() -> None:
     assert data["rows"] == {"source": 2, "target": 1} and data["missing"] == 1
     assert data["keys"]["missing"] == [{"key": {"id": 1}}]
     assert data["keys"]["different"] == [{"key": {"id": 2}, "columns": ["x"]}]
+
+
+def test_a_keyless_table_is_not_read_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compare, "MANY", 20)
+    monkeypatch.setattr(compare, "MOST", 3)
+    source = End({i: i for i in range(500)})
+    found = Comparison(source, followed(End({})), limit=1).table(replace(TABLE, key=()))
+    assert found.counts[Kind.MISSING] == 60 and found.counts[Kind.UNSETTLED] == 440 and "more rows" in found.note
+    assert source.calls.count("look") == 3 * 2 * 2
 
 
 def test_a_table_without_a_key_is_compared_whole() -> None:
