@@ -62,6 +62,7 @@ class Task:
                 if not (error.retryable and patient and (self._ends is None or self._ends[1].facts.keeps_state)):
                     raise
                 tries += 1
+                self._close()  # nothing is held while we wait: no lock, no slot
                 self._pause(error, tries)
             finally:
                 # Only the process's first claim takes from another (T-PO-12).
