@@ -20,12 +20,14 @@ from connectors.postgres.source import PostgresSource
 from tests.servers.database import Database
 from tests.servers.proxy import Direction, Proxy, Trap
 from tests.traps.pipeline import Pipeline
+from tests.traps.sessions import sent
 
 
 class Hands:
     """What a test does to a source. `cuts`: where a table is cut into chunks. `reading`, `asking`: while it is not set,
     the stream stands, or no snapshot is asked for. `before_snapshot`, `after_snapshot`: called when one is asked for,
-    and when it is there; `before_read`: in each loader, before it reads a chunk. `snapshots`, `read`: what was done."""
+    and when it is there; `before_read`: in each loader, before it reads a chunk. `snapshots`, `read`: what was done;
+    `turns`: how often the reader has read, or rested."""
 
     def __init__(self) -> None:
         self.cuts: dict[str, tuple[str, list[str]]] = {}
@@ -36,6 +38,7 @@ class Hands:
         self.before_read: Callable[[Chunk], object] = lambda chunk: None
         self.before_snapshot: Callable[[], object] = lambda: None
         self.after_snapshot: Callable[[], object] = lambda: None
+        self.turns = 0
         self.snapshots = 0
         self.read: list[tuple[str, int]] = []
 
@@ -88,11 +91,17 @@ class _Handled(PostgresSource):
 
     def read(self, group: Group, stop: Position | None, timeout: float) -> Reading:
         if self.hands.reading.is_set():
-            return super().read(group, stop, timeout)  # type: ignore[arg-type]
+            reading = super().read(group, stop, timeout)  # type: ignore[arg-type]
+            self.hands.turns += 1
+            return reading
         self.rest(0.02)
         assert self._follower is not None
         group.position = Lsn(self._follower.stream.place)
         return Reading.IDLE
+
+    def rest(self, timeout: float) -> None:
+        super().rest(timeout)
+        self.hands.turns += 1
 
 
 class Handled(Pipeline):
@@ -105,6 +114,13 @@ class Handled(Pipeline):
     def __enter__(self) -> Handled:
         super().__enter__()
         return self
+
+    def until_read(self, place: int) -> None:
+        """Until the reader has had its turn, or three, after the server sent what was committed at `place`: a stream
+        that stands has not read it then, any other has."""
+        self.until(lambda: sent(self.source, self.name) > place, "the change to be sent")
+        turns = self.hands.turns
+        self.until(lambda: self.hands.turns > turns + 3, "the reader's turn")
 
     def make_source(self, url: str, **options: Any) -> Any:
         source = _Handled(url, self.name, **options)

@@ -11,8 +11,7 @@ from tests.servers.database import Database
 from tests.servers.proxy import Proxy
 from tests.traps.handled import Handled, load_held
 from tests.traps.invariant import Still, check
-from tests.traps.sessions import commit, sent
-from tests.waiting import wait_until
+from tests.traps.sessions import commit
 
 TABLE = """
 CREATE TABLE t (id int PRIMARY KEY, email text UNIQUE, slot int4range, note text, EXCLUDE USING gist (slot WITH &&));
@@ -141,7 +140,8 @@ def test_chunks_that_queue_behind_the_loaders_are_in_flight(
                     source_db, "UPDATE t SET note = 'late' WHERE id = 750", "DELETE FROM t WHERE id = 760",
                     "UPDATE t SET id = 1760 WHERE id = 770", "INSERT INTO t VALUES (1750)",
                 )  # fmt: skip
-                wait_until(lambda: not reload or sent(source_db, pipeline.name) > place, what="the change to be sent")
+                if reload:
+                    pipeline.until_read(place)
             if not armed:
                 seen.append(still.check(target_db, pipeline.name))
 
@@ -175,7 +175,7 @@ def test_the_stream_stands_while_a_load_holds_a_unique_value(
             place = commit(
                 source_db, "DELETE FROM t WHERE id IN (50, 150)", "INSERT INTO t (id, email) VALUES (50, 'x')"
             )
-            pipeline.until(lambda: sent(source_db, pipeline.name) > place, "the change to be sent")
+            pipeline.until_read(place)
             assert target_db.admin("SELECT pid FROM pg_locks WHERE NOT granted") == []
             assert pipeline.checkpoint == standing < place
             assert still.check(target_db, pipeline.name) == {"public.t": ["in", "unread"]}

@@ -118,7 +118,7 @@ def test_the_third_snapshot_cannot_be_passed(source_db: Database, target_db: Dat
                 pipeline.until_stored(commit(source_db, "INSERT INTO t SELECT max(id) + 1, 0 FROM t"))
             else:
                 place = commit(source_db, "INSERT INTO t SELECT max(id) + 1, 0 FROM t")
-                pipeline.until(lambda: sent(source_db, pipeline.name) > place, "the change to be sent")
+                pipeline.until_read(place)
 
         pipeline.hands.after_snapshot = passed
         pipeline.reload("public.t")
@@ -153,7 +153,7 @@ def test_a_reload_is_judged_by_the_reader_ahead_of_the_writer(
             # Judged as in, it waits for the writer, which is held in the group before it; the wish too.
             held = "UPDATE busy SET v = 1 WHERE id = 2"
             judged = commit(source_db, f"UPDATE {table} SET v = 1001 WHERE v IN (0, 1)", held)
-            pipeline.until(lambda: sent(source_db, pipeline.name) > judged, "the change to be sent")
+            pipeline.until_read(judged)
             pipeline.reload(f"public.{table}")
             first.commit()
             pipeline.until(lambda: _waiting(target_db, second), "the writer to be held again")
