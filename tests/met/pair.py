@@ -76,6 +76,6 @@ class Pair:
     def stored(self) -> int:
         """The checkpoint at the target, in bytes."""
         ((place,),) = self.target.admin(
-            "SELECT (checkpoint #>> '{position}')::pg_lsn - '0/0' FROM cdcd.checkpoints WHERE pipeline = %s", self.name
+            "SELECT (checkpoint #>> '{position,lsn}')::pg_lsn - '0/0' FROM cdcd.checkpoints WHERE pipeline = %s", self.name
         )
         return int(place)

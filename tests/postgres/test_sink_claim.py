@@ -154,6 +154,16 @@ def _to_server() -> Any:
 
 
 class TestCommit:
+    def test_the_checkpoint_is_found_where_it_went(self, target_db: Database, hands: Hands) -> None:
+        """It is looked for where it was put last, as its old versions may be many; it may have been moved."""
+        hand = hands("a")
+        for turn in range(3):
+            hand.apply(hand.insert("public.t", turn, "x"))
+            target_db.sql("VACUUM FULL cdcd.checkpoints")
+        target_db.sql("UPDATE cdcd.checkpoints SET updated = now()")
+        hand.apply(hand.insert("public.t", 9, "x"))
+        assert target_db.sql("SELECT checkpoint->'position'->>'lsn' FROM cdcd.checkpoints") == [(f"0/{hand.at:X}",)]
+
     @pytest.mark.failure("TG-10", "T-PO-1")
     def test_the_answer_is_lost_or_the_commit_is(self, target_db: Database, target_proxy: Proxy) -> None:
         """Neither is told from the other where it happens; the claim waits for what is in flight, and knows."""
