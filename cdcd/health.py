@@ -8,6 +8,8 @@ from typing import Any
 
 from cdcd.progress import Progress, duration
 
+STREAM = ("catching up", "streaming")
+
 
 class Health:
     """`reason` is "" while all is well. Its owner calls `look` every second or so."""
@@ -22,16 +24,23 @@ class Health:
         self._mark = self._headway()
         self._head = progress.head
         self._since = clock()
+        self._answers = progress.answers
+        self._answered = clock()
 
     def look(self) -> str:
         """The reason as of now."""
         if (mark := self._headway()) != self._mark or not self._ought_to_move():
             self._mark, self._head, self._since = mark, self._progress.head, self._clock()
-        still = self._clock() - self._since
+        if self._progress.answers != self._answers or self._progress.phase not in STREAM:
+            self._answers, self._answered = self._progress.answers, self._clock()
+        still, mute = self._clock() - self._since, self._clock() - self._answered
         if dead := self._progress.dead:
             self.reason = f"a thread ended without leave: {', '.join(dead)}"
         elif still >= self._stuck_after:
             self.reason = f"nothing has moved for {duration(still)} while {self._progress.phase}"
+        elif self._answers and mute >= self._stuck_after:
+            # A source that hangs tells no new head: without this it would pass for an idle one (OP-01).
+            self.reason = f"a server has not answered for {duration(mute)} while {self._progress.phase}"
         else:
             self.reason = ""
         return self.reason
@@ -45,7 +54,7 @@ class Health:
         """The stream, when the source's log has grown since it last moved; a load, while it reads. An index that is
         being built shows no progress and may take hours."""
         match self._progress.phase:
-            case "catching up" | "streaming":
+            case phase if phase in STREAM:
                 return self._progress.head != self._head
             case "loading":
                 return bool(self._progress.reading)

@@ -28,6 +28,7 @@ class Progress:
     `load_*` speak of the chunks that this process brought in; `reading` holds the counts of those in flight
     (Blocks.counts, kept by the loaders themselves), by chunk id. `load_total_bytes` is an estimate of all.
     `lag_seconds` is the age of the newest change applied while the stream is behind, else 0.
+    `answers` grows with each answer of either end to the questions that are asked every second or so.
     `last_error` is emptied when the pipeline flows again; `retries` only grows.
     `threads` holds those that must be alive; the engine takes them out before it lets them end.
     """
@@ -50,6 +51,7 @@ class Progress:
     position: str = ""
     durable_position: str = ""
     head: str = ""
+    answers: int = 0
     retries: int = 0
     last_error: str = ""
     reading: dict[object, dict[str, int]] = field(default_factory=dict)

@@ -68,6 +68,7 @@ class Side:
                 for index, (period, job) in enumerate(jobs):
                     if time.monotonic() >= due[index] and not self._closing.is_set():
                         job()
+                        self._progress.answers += 1
                         due[index] = time.monotonic() + period
         except BaseException as failure:  # raised by the writer
             self.failure = failure

@@ -38,6 +38,16 @@ def test_an_idle_source_is_well(clock: Clock) -> None:
     assert health.look() == ""
 
 
+@pytest.mark.failure("OP-01")
+def test_a_server_that_does_not_answer(clock: Clock) -> None:
+    progress = Progress(phase="streaming", head="1", answers=7)
+    health = Health(progress, 60, clock)
+    clock.now = 61
+    assert health.look() == "a server has not answered for 61 s while streaming"
+    progress.answers += 1
+    assert health.look() == ""
+
+
 def test_a_huge_transaction_moves_without_a_checkpoint(clock: Clock) -> None:
     progress = Progress(phase="streaming", head="1", durable_position="1")
     health = Health(progress, 60, clock)

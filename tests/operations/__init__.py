@@ -1,0 +1,1 @@
+"""What an operator meets: stops, full disks, wrong words, secrets, health, servers that are away."""
