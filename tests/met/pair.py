@@ -75,7 +75,6 @@ class Pair:
 
     def stored(self) -> int:
         """The checkpoint at the target, in bytes."""
-        ((place,),) = self.target.admin(
-            "SELECT (checkpoint #>> '{position,lsn}')::pg_lsn - '0/0' FROM cdcd.checkpoints WHERE pipeline = %s", self.name
-        )
+        text = "SELECT (checkpoint #>> '{position,lsn}')::pg_lsn - '0/0' FROM cdcd.checkpoints WHERE pipeline = %s"
+        ((place,),) = self.target.admin(text, self.name)
         return int(place)
