@@ -34,7 +34,8 @@ def main() -> int:
     """0 when every bar is met, 1 when one is not, 130 when interrupted."""
     options = _options()
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
-    signal.signal(signal.SIGTERM, _interrupt)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _interrupt)
     wanted = [row for row in TABLE if not options.only or row.name.startswith(tuple(options.only))]
     complete = len(wanted) == len(TABLE) and options.rows >= ROWS and options.runs >= RUNS
     rows = max(options.rows // 1000, 1) * 1000

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import shutil
 import signal
 import sys
 import time
@@ -64,7 +63,6 @@ class Story:
                 probe.stop()
                 workload.kill()
                 daemon.kill()
-                shutil.rmtree(daemon.log.parent, ignore_errors=True)
         self.figures.seconds = time.monotonic() - self._began
         return compared
 
@@ -161,7 +159,8 @@ def main() -> int:
     """The exit code: 0 equal, 1 different, 2 the demo itself failed, 130 interrupted."""
     options = _options()
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
-    signal.signal(signal.SIGTERM, _interrupt)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _interrupt)
     terminal = console.is_terminal and not console.is_dumb_terminal and not options.plain
     screen: Screen = Terminal(console) if terminal else Plain()
     story = Story(screen, options)

@@ -6,13 +6,13 @@ import json
 import signal
 import subprocess
 import sys
-import tempfile
 import urllib.request
 from pathlib import Path
 from typing import Any
 
 from deploy.demo.processes import start
 from deploy.demo.world import World
+from tests.servers import run
 from tests.servers.postgres import free_port
 
 NAME = "demo"
@@ -29,7 +29,7 @@ class Daemon:
     def __init__(self, world: World) -> None:
         self.status: dict[str, Any] = {}
         self.last: dict[str, Any] = {}
-        self.log = Path(tempfile.mkdtemp(prefix="cdcd-demo-")) / "cdcd.log"
+        self.log = run.directory() / "cdcd.log"
         self._world = world
         self._process: subprocess.Popen[bytes] | None = None
         self._port = 0
