@@ -18,8 +18,8 @@ venv: .venv/.installed ## the virtual environment, from requirements-dev.lock
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
 	touch $@
 
-test: lint ## lint, then all tests but the soak
-	$(BIN)/python -m pytest
+test: lint ## lint, then all tests but the soak, three files at a time: most of their time is waiting
+	$(BIN)/python -m pytest -n 3 --dist loadfile
 
 lint: venv ## ruff and mypy
 	$(BIN)/ruff check $(CODE)

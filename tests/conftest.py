@@ -6,6 +6,7 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from tests import failures
@@ -13,6 +14,12 @@ from tests.servers import run
 from tests.waiting import wait_until
 
 pytest_plugins = ["tests.fix_servers", "tests.fix_proxy", "tests.fix_daemon"]
+
+# A deadline would time the machine, which runs other tests and servers beside.
+hypothesis.settings.register_profile(
+    "cdcd", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("cdcd")
 
 
 def pytest_report_header() -> list[str]:
