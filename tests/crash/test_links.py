@@ -1,0 +1,128 @@
+"""Connections that end, hang or are cut at the worst moment, while the workload runs."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from connectors.postgres import replication
+from tests.crash.following import Cdcd, filled, settled, words
+from tests.crash.workload import Workload, steady
+from tests.fix_daemon import Daemon
+from tests.servers import Database
+from tests.servers.proxy import Direction, Message, Proxy
+from tests.traps.running import Running
+from tests.waiting import wait_until
+
+ROUNDS = 4
+
+
+def _is_commit(message: Message) -> bool:
+    return bool(message.sql and re.search(r"UPDATE cdcd\.checkpoints.*COMMIT", message.sql, re.DOTALL))
+
+
+def _tries(daemon: Daemon) -> int:
+    return daemon.text().count("trying again")
+
+
+def _noticed(daemon: Daemon, before: int) -> None:
+    wait_until(lambda: _tries(daemon) > before, what="the daemon to notice")
+
+
+def _started(daemon: Daemon, times: int) -> None:
+    wait_until(lambda: daemon.text().count("stream started") >= times, 60, "the stream to start")
+
+
+def _lines(database: Database) -> int:
+    return int(database.sql("SELECT count(*) FROM ledger")[0][0])
+
+
+def test_our_sessions_are_terminated_again_and_again(source_db: Database, target_db: Database, cdcd: Cdcd) -> None:
+    """Each end's in turn, one kind of session or all, as an administrator does."""
+    daemon = cdcd(*words(filled(source_db), target_db))
+    daemon.wait_said("consistent")
+    with Workload(source_db) as workload:
+        for number in range(ROUNDS):
+            _started(daemon, number + 1)
+            steady(workload, 30)
+            before = _tries(daemon)
+            database = (source_db, target_db)[number % 2]
+            ended = database.server.terminate(
+                "datname = %s AND starts_with(application_name, 'cdcd/')", database.name
+            )
+            assert ended >= 1
+            _noticed(daemon, before)
+        workload.stop()
+    settled(cdcd, daemon, source_db, target_db)
+
+
+@pytest.mark.parametrize("direction", [None, Direction.TO_CLIENT], ids=["both-ways", "answers-only"])
+@pytest.mark.parametrize("end", ["source", "target"])
+@pytest.mark.failure("OP-01")
+def test_an_end_goes_silent_and_comes_back(
+    source_db: Database, target_db: Database, source_proxy: Proxy, target_proxy: Proxy, cdcd: Cdcd, end: str,
+    direction: Direction | None,
+) -> None:  # fmt: skip
+    """Nothing is closed, nothing passes. Afterwards the connections go on as they were."""
+    source = filled(source_db)
+    proxy = source_proxy if end == "source" else target_proxy
+    urls = {"source_url": source_proxy.url(source.url), "target_url": target_proxy.url(target_db.url)}
+    daemon = cdcd(*words(source, target_db, **urls))
+    daemon.wait_said("consistent")
+    with Workload(source) as workload:
+        steady(workload, 50)
+        proxy.silence(direction)
+        before = _lines(target_db)
+        steady(workload, 300)
+        assert _lines(target_db) < before + 150 < _lines(source), "it was not silent"
+        assert daemon.running
+        proxy.resume()
+        steady(workload, 50)
+        workload.stop()
+    settled(cdcd, daemon, source, target_db)
+
+
+@pytest.mark.failure("OP-01")
+def test_silent_within_a_commit_and_then_cut(
+    source_db: Database, target_db: Database, target_proxy: Proxy, cdcd: Cdcd
+) -> None:
+    """The server has committed, and whoever asked is cut off before it is told."""
+    source = filled(source_db)
+    daemon = cdcd(*words(source, target_db, target_url=target_proxy.url(target_db.url)))
+    daemon.wait_said("consistent")
+    with Workload(source) as workload:
+        for number in range(ROUNDS):
+            _started(daemon, number + 1)
+            steady(workload, 30)
+            before = _tries(daemon)
+            if number % 2:
+                target_proxy.cut_at(r"UPDATE cdcd\.checkpoints[\s\S]*COMMIT").wait()
+            else:
+                target_proxy.drop_answer_of(r"UPDATE cdcd\.checkpoints[\s\S]*COMMIT").wait()
+            _noticed(daemon, before)
+            target_proxy.clear()
+        workload.stop()
+    settled(cdcd, daemon, source, target_db)
+
+
+@pytest.mark.failure("OP-05")
+def test_a_slow_target_does_not_cost_the_connection_to_the_source(
+    source_db: Database, target_db: Database, target_proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The target answers nothing for three times as long as the source waits for a sign of life."""
+    monkeypatch.setattr(replication, "SETTINGS", {"wal_sender_timeout": "2s"})
+    source = filled(source_db)
+    reader = "SELECT active_pid FROM pg_replication_slots WHERE slot_name = %s"
+    with Running(source, target_db, target_url=target_proxy.url(target_db.url)) as pipeline:
+        pipeline.streaming().equal("public.seats")
+        held = target_proxy.hold(Direction.TO_SERVER, _is_commit)
+        source.sql("INSERT INTO seats VALUES (901, 'b')")
+        held.wait()
+        before = source.admin(reader, f"cdcd_{source.name}")
+        source.sql("INSERT INTO documents SELECT gen_random_uuid(), 0, repeat('x', 3000) FROM generate_series(1, 9000)")
+        source.sql("SELECT pg_sleep(6)")
+        assert source.admin(reader, f"cdcd_{source.name}") == before != [(None,)]
+        held.release()
+        pipeline.equal("public.seats", "public.documents")
+        assert pipeline.progress.retries == 0
