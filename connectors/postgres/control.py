@@ -80,6 +80,13 @@ CREATE TABLE cdcd.requests (
 );
 COMMENT ON TABLE cdcd.requests IS 'Wishes for the daemon, left by commands; done when it carried them out';
 
+CREATE TABLE cdcd.postponed (
+    pipeline  text NOT NULL,
+    statement text NOT NULL,
+    PRIMARY KEY (pipeline, statement)
+);
+COMMENT ON TABLE cdcd.postponed IS 'Foreign keys taken off while a table is read again, as what puts them back';
+
 INSERT INTO cdcd.version VALUES (1);
 """
 

@@ -8,6 +8,7 @@ from cdcd.errors import CdcdError, Conflict, StateRefused
 from cdcd.model.chunk import Bound, Chunk
 from cdcd.model.group import Truncate
 from cdcd.model.table import Table
+from connectors.postgres.foreign import take_off
 from connectors.postgres.names import quote_identifier, quote_literal
 from connectors.postgres.sessions import Session
 from connectors.postgres.shape import Shape
@@ -37,21 +38,31 @@ def truncate(session: Session, step: Truncate, shapes: Shapes, position: str | N
 
 
 def empty_chunks(
-    session: Session, pipeline: str, chunks: Sequence[Chunk], tables: Mapping[str, Table], shapes: Shapes
-) -> None:
-    """Take away the chunks' rows, and record that they are unread. Changes to them come again with their load."""
+    session: Session,
+    pipeline: str,
+    chunks: Sequence[Chunk],
+    tables: Mapping[str, Table],
+    shapes: Shapes,
+    replica: bool,
+) -> bool:
+    """Take away the chunks' rows, and record that they are unread. Changes to them come again with their load.
+    `replica`: no trigger of a foreign key fires. Returns whether tables were altered."""
+    altered = False
     by_table: dict[str, list[Chunk]] = {}
     for chunk in chunks:
         by_table.setdefault(chunk.table, []).append(chunk)
     for id, its in by_table.items():
         shape = shapes(tables[id])
         _mark_unread(session, pipeline, id, its)
-        if _all_of(session, pipeline, id) == len(its) and not shape.referenced_by:
+        taken_off = not replica and take_off(session, pipeline, shape)
+        altered = altered or taken_off
+        if _all_of(session, pipeline, id) == len(its) and (taken_off or not shape.referenced_by):
             session.run(f"TRUNCATE {shape.sql}")
             continue
         for chunk in its:
             session.run(f"DELETE FROM {shape.sql} t WHERE {_range(chunk, shape)}")
     session.run("UPDATE cdcd.epochs SET finished = false WHERE pipeline = %s AND finished", (pipeline,))
+    return altered
 
 
 def _mark_unread(session: Session, pipeline: str, table: str, chunks: Sequence[Chunk]) -> None:

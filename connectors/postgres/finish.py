@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from cdcd.errors import CdcdError
 from cdcd.log import get_logger
 from cdcd.model.table import Table
+from connectors.postgres.foreign import postponed, put_back
 from connectors.postgres.sessions import Session
 from connectors.postgres.writer import Writer
 
@@ -26,12 +27,15 @@ GROUP BY i.indkey::text, i.indclass::text, i.indcollation::text HAVING count(*) 
 
 def build(writer: Writer, pipeline: str, tables: Sequence[Table], statements: Sequence[str]) -> None:
     """Each statement in a transaction of its own: what took an hour is not done again after a crash."""
+    with writer.durably() as session:
+        statements = [*statements, *postponed(session, pipeline)]
     for statement in statements:
         with writer.durably() as session:
             _run(session, statement)
     with writer.durably() as session:
         for table in tables:
             _drop_twins(session, table)
+        put_back(session, pipeline)
         session.run("UPDATE cdcd.epochs SET finished = true WHERE pipeline = %s", (pipeline,))
     writer.look_again()
 

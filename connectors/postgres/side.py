@@ -43,6 +43,6 @@ def forget(session: Session, pipeline: str) -> None:
     if not control.exist(session):
         return
     session.run("BEGIN; SET LOCAL synchronous_commit = on")
-    for table in ("epochs", "checkpoints", "seen", "tables", "chunks", "requests"):
+    for table in ("epochs", "checkpoints", "seen", "tables", "chunks", "requests", "postponed"):
         session.run(f"DELETE FROM cdcd.{table} WHERE pipeline = %s", (pipeline,))
     session.run("COMMIT")

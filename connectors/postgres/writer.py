@@ -48,10 +48,10 @@ WHERE {row} FOR UPDATE OF c FOR SHARE OF e
 _STORE = """
 WITH stored AS (
     UPDATE cdcd.checkpoints c SET checkpoint = %(checkpoint)s::jsonb, updated = now() WHERE {row} RETURNING c.ctid)
-SELECT set_config('cdcd.place', ctid::text, false) FROM stored;
-COMMIT;
-SELECT current_setting('cdcd.place'), pg_current_wal_insert_lsn()::text, pg_current_wal_flush_lsn()::text
+SELECT set_config('cdcd.place', ctid::text, false) FROM stored
 """
+
+_AFTER = "SELECT current_setting('cdcd.place'), pg_current_wal_insert_lsn()::text, pg_current_wal_flush_lsn()::text"
 
 _BY_NAME = "c.pipeline = %(pipeline)s AND c.scope = ''"
 _BY_PLACE = _BY_NAME + " AND c.ctid = %(place)s"
@@ -109,8 +109,10 @@ class Writer:
                     self._rows(step, position)
                 else:
                     truncate(self.session, step, self._shape, position)
-            if group.unread:
-                empty_chunks(self.session, self._pipeline, group.unread, self._tables, self._shape)
+            if group.unread and empty_chunks(
+                self.session, self._pipeline, group.unread, self._tables, self._shape, self._replica
+            ):
+                self.look_again()
             return None if checkpoint is None else self._commit(checkpoint)
         except BaseException:
             self._failed = True
@@ -146,7 +148,7 @@ class Writer:
         next claim tells. Deferred constraints are checked before, so that they are an error like any other."""
         text = checkpoint.to_json()
         ((self._place, inserted, flushed),) = self.session.rows(
-            f"SET CONSTRAINTS ALL IMMEDIATE; {_STORE.format(row=_BY_PLACE)}",
+            f"SET CONSTRAINTS ALL IMMEDIATE; {_STORE.format(row=_BY_PLACE)}; COMMIT; {_AFTER}",
             {"checkpoint": json.dumps(text), "pipeline": self._pipeline, "place": self._place},
         )
         self._open = False
