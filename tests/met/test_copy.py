@@ -60,7 +60,8 @@ KEYS = {
 }  # fmt: skip
 VALUES = {
     "icu": "CASE i % 3 WHEN 0 THEN 'a' WHEN 1 THEN 'A' ELSE 'ä ' END || i",
-    "plain": "CASE i % 2 WHEN 0 THEN 'z' ELSE 'Z_' END || i", "c": "md5(i::text)", "id": "md5(i::text)::uuid", "amount": "(i - 300) * 1.10",
+    "plain": "CASE i % 2 WHEN 0 THEN 'z' ELSE 'Z_' END || i",
+    "c": "md5(i::text)", "id": "md5(i::text)::uuid", "amount": "(i - 300) * 1.10",
     "big": "i * 9007199254740993 - 5000000000000000000", "bytes": "decode(md5(i::text), 'hex')", "day":
     "'0001-01-01 BC'::date + i * 1000", "two": "'x' || i % 7",
 }  # fmt: skip
