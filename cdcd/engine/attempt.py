@@ -57,6 +57,8 @@ class Attempt:
 
     def run(self, owner: str, take_over: bool) -> Outcome:
         """`take_over`: this process's first claim may end another's."""
+        if self._options.until not in (None, "caught-up"):
+            self._source.position(self._options.until)  # a mistake in it is told before anything is made
         self._progress.phase = "claiming"
         claim = self._sink.claim(owner, take_over)
         self.claimed = True

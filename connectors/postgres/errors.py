@@ -82,6 +82,10 @@ WITHOUT_STATE: tuple[tuple[re.Pattern[str], str], ...] = (
 """A refused login has no SQLSTATE in libpq, only words; all other words mean Unreachable."""
 
 
+SHOWS_ROW = {"23502", "23514", "44000"}
+"""Their detail is the whole row ("Failing row contains …"), which belongs into no log (OP-13)."""
+
+
 def named(
     state: str | None, message: str, detail: str = "", hint: str = "", **where: object
 ) -> CdcdError:
@@ -91,7 +95,7 @@ def named(
     kind, advice = BY_STATE.get(state) or BY_CLASS.get(state[:2]) or (Stopped, "")
     what = " ".join(message.split()) or "the connection to the server ended"
     shown = state if state != "08000" else None
-    return kind(what, why=detail, hint=advice or hint, sqlstate=shown, **where)
+    return kind(what, why="" if state in SHOWS_ROW else detail, hint=advice or hint, sqlstate=shown, **where)
 
 
 def translate(error: BaseException, **where: object) -> CdcdError:

@@ -121,7 +121,8 @@ class Session:
                 raise Interrupted("the sink was interrupted") from None
             ours = translate(error)
             if isinstance(error, psycopg2.Error) and error.diag.context:
-                ours.where["context"] = error.diag.context.splitlines()[0]
+                # COPY quotes the line or value after the place: that belongs into no log (OP-13).
+                ours.where["context"] = error.diag.context.splitlines()[0].partition(': "')[0]
             raise ours from error
 
 
