@@ -1,0 +1,34 @@
+"""One row that the target refuses: a stop that names it, nothing of its transaction written, and on it goes."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.crash.following import Cdcd, words
+from tests.equality import assert_equal
+from tests.servers import Database
+
+
+@pytest.mark.failure("OP-03")
+def test_one_row_of_many(source_db: Database, target_db: Database, cdcd: Cdcd) -> None:
+    source_db.sql("CREATE TABLE t (id int PRIMARY KEY, n int)")
+    source_db.sql("CREATE TABLE other (id int PRIMARY KEY)")
+    cdcd(*words(source_db, target_db, "--until", "caught-up")).wait(0)
+    target_db.sql("ALTER TABLE t ADD CONSTRAINT small CHECK (n < 1000000)")
+    source_db.sql("INSERT INTO other VALUES (1)")
+    rows = "SELECT i, CASE WHEN i = 3137 THEN 9999999 ELSE i END FROM generate_series(1, 4000) i"
+    source_db.sql(f"INSERT INTO t {rows}")
+    source_db.sql("INSERT INTO other VALUES (2)")
+    stored = []
+    for _ in range(2):
+        told = cdcd(*words(source_db, target_db)).wait(6)
+        for word in ("public.t", "3137", "23514", "small", "position"):
+            assert word in told.partition("cdcd:")[2], f"{word!r} is not said:\n{told[-2000:]}"
+        assert "9999999" not in told
+        assert target_db.sql("SELECT count(*) FROM t") == [(0,)]
+        assert target_db.sql("SELECT id FROM other WHERE id = 2") == []
+        stored.append(target_db.sql("SELECT checkpoint FROM cdcd.checkpoints"))
+    assert stored[0] == stored[1]
+    target_db.sql("ALTER TABLE t DROP CONSTRAINT small")
+    cdcd(*words(source_db, target_db, "--until", "caught-up")).wait(0)
+    assert_equal(source_db, target_db, ["public.t", "public.other"])
