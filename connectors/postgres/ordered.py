@@ -8,7 +8,7 @@ in bulk; then there is one statement for each change.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -53,7 +53,7 @@ class OneByOne:
         items = ["0::int AS n", *key_items(self._key), *row_items(self._form.columns)]
         self._stage = Stage(session, f"cdcd_o_{self._suffix}", self._shape, items)
         session.run(f"ALTER TABLE {self._stage.name} ADD PRIMARY KEY (n)")
-        self._prepared: dict[tuple[int, Cells], str] = {}
+        self._prepared: dict[tuple[int, Cells, bool], str] = {}
 
     def add(self, op: int, key: bytes, row: Any) -> Iterator[_Change]:
         """Take in one change of the log; without a key, an update is a delete and an insert."""
@@ -87,13 +87,18 @@ class OneByOne:
     def _widths(self) -> tuple[int, int]:
         return (len(self._key), len(self._form.columns))
 
-    def make(self, change: _Change) -> None:
+    def make(self, change: _Change, followed: bool) -> None:
+        """`followed`: a cascade at the target may have made the change already (T-PT-3)."""
         try:
             if change.op == DELETE and not self._key:
                 where = f"s.n = {change.number}"
                 count = delete_rows(self._session, self._shape, self._form.columns, self._stage.name, where)
             else:
                 count = self._session.run(f"EXECUTE {self._statement(change)} ({change.number})")
+            if count == 0 and followed and self._key and change.op == DELETE:
+                return
+            if count == 0 and followed and self._key and change.op == MOVE:
+                count = self._session.run(f"EXECUTE {self._statement(change, there=True)} ({change.number})")
             if count != 1:
                 raise Conflict(
                     f"the {change.kind} of a row met {count or 'no'} rows at the target",
@@ -103,23 +108,25 @@ class OneByOne:
         except CdcdError as error:
             raise _Refused(self, change, error) from error
 
-    def _statement(self, change: _Change) -> str:
+    def _statement(self, change: _Change, there: bool = False) -> str:
+        """`there`: the row has its new key already."""
         cells = cells_of(change.row) if change.row is not None else ()
         op = UPDATE if change.op == MOVE else change.op  # one statement makes both
-        if (op, cells) not in self._prepared:
+        if (op, cells, there) not in self._prepared:
             name = f"cdcd_o_{self._suffix}_{len(self._prepared)}"
-            self._session.run(f"PREPARE {name} (int) AS {self._sql(op, cells)}")
-            self._prepared[op, cells] = name
-        return self._prepared[op, cells]
+            self._session.run(f"PREPARE {name} (int) AS {self._sql(op, cells, there)}")
+            self._prepared[op, cells, there] = name
+        return self._prepared[op, cells, there]
 
-    def _sql(self, op: int, cells: Cells) -> str:
+    def _sql(self, op: int, cells: Cells, there: bool) -> str:
         table, stage = self._shape.sql, f"{self._stage.name} s"
         places = {name: f"s.c{number}" for number, name in enumerate(self._form.columns, 1)}
         if op == INSERT:
             names = ", ".join(map(quote_identifier, places))
             values = f"SELECT {', '.join(places.values())} FROM {stage} WHERE s.n = $1"
             return f"INSERT INTO {table} ({names}) OVERRIDING SYSTEM VALUE {values}"
-        by_key = " AND ".join(self._shape.equals(name, f"s.k{n}") for n, name in enumerate(self._key, 1))
+        named = {name: places[name] if there else f"s.k{n}" for n, name in enumerate(self._key, 1)}
+        by_key = " AND ".join(self._shape.equals(name, place) for name, place in named.items())
         if op == DELETE:
             return f"DELETE FROM {table} AS t USING {stage} WHERE s.n = $1 AND {by_key}"
         columns = known(self._form.columns, cells)
@@ -160,14 +167,19 @@ class _Refused(Exception):
 
 
 def apply_one_by_one(
-    session: Session, order: Sequence[TableLog], tables: Mapping[str, OneByOne], position: str | None
+    session: Session,
+    order: Sequence[TableLog],
+    tables: Mapping[str, OneByOne],
+    position: str | None,
+    followed: Collection[str],
 ) -> None:
-    """`order` names the log of each change. `tables` were made before: what follows may be rolled back."""
+    """`order` names the log of each change. `tables` were made before: what follows may be rolled back. `followed` are
+    tables on which cascades of this transaction may have fired."""
     for table in tables.values():
         table.changes.clear()
     left = {id(log): zip(log.ops, log.keys, log.rows, strict=True) for log in order}
     changes = [
-        (tables[log.table.id], change)
+        (log.table.id, tables[log.table.id], change)
         for log in order
         for change in tables[log.table.id].add(*next(left[id(log)]))
     ]
@@ -175,8 +187,8 @@ def apply_one_by_one(
     try:
         for table in tables.values():
             table.stage()
-        for table, change in changes:
-            table.make(change)
+        for name, table, change in changes:
+            table.make(change, name in followed)
     except _Refused as refused:
         if isinstance(refused.error, Conflict | PoisonRow):
             session.run("ROLLBACK TO SAVEPOINT one_by_one")

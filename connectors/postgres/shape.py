@@ -28,7 +28,8 @@ class ShapeColumn:
 class Shape:
     """`kind` is pg_class.relkind. `keys` are the columns of unique indexes that could name a row. `operators` are the
     equality operators of those indexes by column: only they can use the index. `references` are the tables that
-    foreign keys here point to, `referenced_by` the ones whose foreign keys point here; both without itself."""
+    foreign keys here point to, `referenced_by` the ones whose foreign keys point here; both without itself. `follows`
+    are tables, itself perhaps among them, whose deletes or changes of key take rows here along (CASCADE)."""
 
     oid: int
     schema: str
@@ -39,6 +40,7 @@ class Shape:
     operators: Mapping[str, str]
     references: frozenset[int]
     referenced_by: tuple[str, ...]
+    follows: frozenset[int]
 
     @property
     def sql(self) -> str:
@@ -55,7 +57,9 @@ SELECT c.oid::int8, c.relkind::text,
        ARRAY(SELECT DISTINCT confrelid::int8 FROM pg_constraint
              WHERE contype = 'f' AND conrelid = c.oid AND confrelid <> c.oid),
        ARRAY(SELECT DISTINCT conrelid::regclass::text FROM pg_constraint
-             WHERE contype = 'f' AND confrelid = c.oid AND conrelid <> c.oid)
+             WHERE contype = 'f' AND confrelid = c.oid AND conrelid <> c.oid),
+       ARRAY(SELECT DISTINCT confrelid::int8 FROM pg_constraint
+             WHERE contype = 'f' AND conrelid = c.oid AND 'c' IN (confdeltype, confupdtype))
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE n.nspname = %s AND c.relname = %s AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
 """
@@ -86,7 +90,7 @@ def find_shape(session: Session, schema: str, name: str) -> Shape | None:
     row = session.row(_TABLE, (schema, name))
     if row is None:
         return None
-    oid, kind, references, referenced_by = row
+    oid, kind, references, referenced_by, follows = row
     columns = {c[0]: ShapeColumn(*c) for c in session.rows(_COLUMNS, (oid,))}
     keys: dict[int, set[str]] = {}
     operators = {}
@@ -95,7 +99,7 @@ def find_shape(session: Session, schema: str, name: str) -> Shape | None:
         operators[column] = operator
     return Shape(
         oid, schema, name, kind, columns, tuple(map(frozenset, keys.values())), operators,
-        frozenset(references), tuple(referenced_by),
+        frozenset(references), tuple(referenced_by), frozenset(follows),
     )  # fmt: skip
 
 

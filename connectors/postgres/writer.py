@@ -17,7 +17,7 @@ from typing import Any
 from cdcd.errors import Conflict, PoisonRow, StateRefused, Unreachable
 from cdcd.fold import Contradiction, fold
 from cdcd.log import get_logger
-from cdcd.model.group import Group, Rows, TableLog
+from cdcd.model.group import DELETE, MOVE, Group, Rows, TableLog
 from cdcd.model.position import Checkpoint
 from cdcd.model.table import Table
 from connectors.postgres.bulk import Bulk
@@ -94,6 +94,7 @@ class Writer:
         self._place: str | None = None
         self._shapes: dict[str, Shape] = {}
         self._bulks: dict[tuple[str, str], Bulk] = {}
+        self._cascading: set[int] = set()  # tables of which rows went or moved in this transaction, where cascades fire
         self._one_by_one: dict[tuple[str, str], OneByOne] = {}
 
     # --- the transaction ---------------------------------------------------------------------------------------------
@@ -136,6 +137,7 @@ class Writer:
                 pipeline=self._pipeline,
             )
         self._place = row[2]
+        self._cascading.clear()
         self._open = True
 
     def _lock(self, row: str) -> tuple[Any, ...] | None:
@@ -190,6 +192,10 @@ class Writer:
     # --- a step of changes -------------------------------------------------------------------------------------------
 
     def _rows(self, step: Rows, position: str | None) -> None:
+        if not self._replica:
+            self._cascading |= {
+                self._shape(one.table).oid for one in step.logs.values() if DELETE in one.ops or MOVE in one.ops
+            }
         logs = self._in_order(list(step.logs.values()))
         single = [one for one in logs if not one.table.foldable]
         if single and not self._independent(logs):
@@ -198,7 +204,9 @@ class Writer:
             single = logs
         if single:
             tables = {one.table.id: self._single(one) for one in single}
-            apply_one_by_one(self.session, [one for one in step.order if one in single], tables, position)
+            order = [one for one in step.order if one in single]
+            followed = [one.table.id for one in single if self._shape(one.table).follows & self._cascading]
+            apply_one_by_one(self.session, order, tables, position, followed)
 
     def _in_bulk(self, logs: list[TableLog]) -> bool:
         """False: it cannot be done so, and nothing was."""
