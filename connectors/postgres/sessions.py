@@ -187,10 +187,10 @@ class Sessions:
             self._all.add(session)
         if self._interrupted.is_set():  # meanwhile: interrupt() may not have seen it
             session.cut()
-        if session.version >= 140000:
-            session.defer(NOTICE)
         if writes and self.may_replicate is not False:
             self.may_replicate = self.try_replica(session)
+        if session.version >= 140000:
+            session.defer(NOTICE)  # not before: with a statement that is refused it would be rolled back
         return session
 
     def try_replica(self, session: Session) -> bool:
