@@ -144,11 +144,14 @@ class Story:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser("python -m deploy.demo", description=__doc__)
-    parser.add_argument("--scale", type=int, default=15, help="pgbench's: 100,000 rows each (default %(default)s)")
+    parser.add_argument("--scale", type=int, default=10, help="pgbench's: 100,000 rows each (default %(default)s)")
     parser.add_argument("--rate", type=int, default=800, help="transactions a second (default %(default)s)")
     parser.add_argument("--seconds", type=float, default=10, help="to follow before the kill (default %(default)s)")
     parser.add_argument("--plain", action="store_true", help="lines of text on a terminal, too")
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.scale < 10:
+        parser.error("a scale below 10 is copied before it can be killed")
+    return options
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

@@ -19,30 +19,34 @@ class MissedMoment(Exception):
     """The moment to kill at never came, so the demo would prove nothing."""
 
 
-HALF_DONE = 50_000
-"""Rows of a COPY that make it worth killing."""
+BEGUN = 5_000
+"""Rows of a COPY that make it worth killing, when a third of the table is in."""
+FAR = 300_000
+"""Rows that make it so before: few big chunks may be written side by side and end together."""
 
 
 def in_the_copy(daemon: Daemon, target: Database, table: str) -> str:
-    """Kill while a part of `table` is in for good, and another stands half written in a COPY that is open at the
-    target; what it hit, in words."""
+    """Kill while a chunk of `table` stands half written in a COPY that is open at the target, if possible after a
+    third of the others is in for good; what it hit, in words."""
 
     def hit(session: psycopg2.extensions.connection) -> str:
         with session.cursor() as cursor:
             cursor.execute(
                 "SELECT tuples_processed FROM pg_stat_progress_copy WHERE datname = current_database()"
                 " AND command = 'COPY FROM' AND relid = to_regclass(%s) AND tuples_processed >= %s",
-                (table, HALF_DONE),
+                (table, BEGUN),
             )
             copies = [row[0] for row in cursor.fetchall()]
             if not copies:
                 return ""
             cursor.execute(
-                "SELECT count(*) FROM cdcd.chunks WHERE table_id = %s AND state = 'in'", (f"public.{table}",)
+                "SELECT count(*) FILTER (WHERE state = 'in'), count(*) FROM cdcd.chunks WHERE table_id = %s",
+                (f"public.{table}",),
             )
-            if not cursor.fetchall()[0][0]:
+            done, chunks = cursor.fetchall()[0]
+            if 3 * done < chunks and max(copies) < FAR:
                 return ""
-            return f"COPY open, {sum(copies):,} rows of {table} in it"
+            return f"COPY open with {sum(copies):,} rows of {table}, {done} of its {chunks} chunks in"
 
     return _kill_when(hit, daemon, target, "a COPY at the target")
 
@@ -82,4 +86,4 @@ def _kill_when(
             daemon.resume()
     finally:
         session.close()
-    raise MissedMoment(f"no {what} was seen in {limit:g} s")
+    raise MissedMoment(f"{what} was not seen in {limit:g} s")

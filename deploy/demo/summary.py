@@ -34,6 +34,9 @@ def show(console: Console, figures: Figures, compared: Sequence[Compared]) -> No
     """The rows of each table, then the figures."""
     console.print()
     console.print(_tables(compared))
+    for one in compared:
+        if one.example:
+            console.print(Text(f" {one.table}: {one.example}"), style="red", no_wrap=True, overflow="ellipsis")
     console.print()
     console.print(_figures(figures, sum(table.differences for table in compared)))
     console.print()
@@ -48,8 +51,6 @@ def _tables(compared: Sequence[Compared]) -> Table:
     for one in compared:
         numbers = [f"{n:,}" for n in (one.source_rows, one.target_rows, one.missing, one.surplus)]
         table.add_row(Text(str(one.table)), *numbers, style="red" if one.differences else "")
-        if one.example:
-            table.add_row(Text(f"  {one.example[:90]}", style="red"))
     return table
 
 
