@@ -37,7 +37,7 @@ def read_slot(asker: Asker, name: str) -> Slot | None:
 def verify_slot(asker: Asker, name: str, database: str, checkpoint: int) -> Slot:
     """SlotLost unless the slot holds everything from `checkpoint` on (T-PG-14, PG-03, PG-08)."""
     where = {"slot": name, "position": format_lsn(checkpoint)}
-    again = "run: cdcd drop, then cdcd run, which copies everything again"
+    again = "run: cdcd drop, then cdcd run --target-tables truncate, which copies everything again"
     slot = read_slot(asker, name)
     if slot is None:
         raise SlotLost(
@@ -138,6 +138,6 @@ def starting(slot: str) -> Iterator[None]:
         if state == "55006":
             raise SlotInUse("somebody else is reading the replication slot", why=error.what, slot=slot) from error
         if state in ("55000", "42704"):
-            hint = "run: cdcd drop, then cdcd run, which copies everything again"
+            hint = "run: cdcd drop, then cdcd run --target-tables truncate, which copies everything again"
             raise SlotLost("the replication slot cannot be read", why=error.what, hint=hint, slot=slot) from error
         raise
