@@ -10,6 +10,7 @@ from tests.met.pair import Pair
 from tests.met.test_stops import T, stopped
 from tests.servers import Database, Postgres, make_roles
 from tests.servers.database import make_source
+from tests.servers.proxy import CUT, Action, Direction, Message, Proxy
 from tests.waiting import wait_until
 
 
@@ -57,6 +58,21 @@ def test_settings_of_the_source_and_a_standby(pair: Pair, meagre: Database) -> N
     (server.data / "standby.signal").touch()
     server.restart(settings={"wal_level": "logical", "max_replication_slots": 9, "max_wal_senders": 9})
     stopped(pair.run(code=3), "[PG-STANDBY] the source is a standby", "primary")
+
+
+@pytest.mark.failure("PG-26")
+def test_a_pooler_that_knows_no_replication(pair: Pair, source_proxy: Proxy) -> None:
+    """It lets ordinary sessions pass, and ends the others."""
+
+    def pool(message: Message) -> Action | None:
+        return CUT if "replication" in message.parameters else None
+
+    pair.source.sql(T)
+    source_proxy.on_message(Direction.TO_SERVER, pool)
+    stopped(
+        pair.over(source=source_proxy.url(pair.source.url)).run(code=3), "[PG-REPLICATION-LOGIN]", "not to a pooler"
+    )
+    untouched(pair)
 
 
 @pytest.mark.failure("PG-06")
