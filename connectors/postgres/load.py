@@ -48,8 +48,9 @@ def load_chunk(
             chunk=chunk.number,
         )
     columns = ", ".join(map(quote_identifier, blocks.form.columns))
+    copy = f"COPY {qualified(table)} ({columns}) FROM STDIN (FORMAT {Encoding(blocks.form).format})"
     try:
-        rows = session.copy(f"COPY {qualified(table)} ({columns}) FROM STDIN (FORMAT {Encoding(blocks.form).format})", blocks.data)
+        rows = session.copy(copy, blocks.data)
     except CdcdError as error:
         error.where = {"table": table.id, "chunk": chunk.number, **error.where}
         raise
