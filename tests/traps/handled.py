@@ -8,13 +8,14 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from cdcd.contracts import Blocks, Reading
+from cdcd.contracts import Blocks, Reading, Request
 from cdcd.model.chunk import Bound, Chunk
 from cdcd.model.group import Group
 from cdcd.model.position import Position
 from cdcd.model.table import Table
 from cdcd.rows import RowForm
 from connectors.postgres.position import Lsn
+from connectors.postgres.sink import PostgresSink
 from connectors.postgres.snapshot import PostgresSnapshot
 from connectors.postgres.source import PostgresSource
 from tests.servers.database import Database
@@ -27,7 +28,7 @@ class Hands:
     """What a test does to a source. `cuts`: where a table is cut into chunks. `reading`, `asking`: while it is not set,
     the stream stands, or no snapshot is asked for. `before_snapshot`, `after_snapshot`: called when one is asked for,
     and when it is there; `before_read`: in each loader, before it reads a chunk. `snapshots`, `read`: what was done;
-    `turns`: how often the reader has read, or rested."""
+    `turns`: how often the reader has read, or rested; `wishes`: how often some were found since there were none."""
 
     def __init__(self) -> None:
         self.cuts: dict[str, tuple[str, list[str]]] = {}
@@ -39,6 +40,7 @@ class Hands:
         self.before_snapshot: Callable[[], object] = lambda: None
         self.after_snapshot: Callable[[], object] = lambda: None
         self.turns = 0
+        self.wishes = 0
         self.snapshots = 0
         self.read: list[tuple[str, int]] = []
 
@@ -104,6 +106,17 @@ class _Handled(PostgresSource):
         self.hands.turns += 1
 
 
+class _Watched(PostgresSink):
+    """The sink as it is; it notes the wishes that were found."""
+
+    hands: Hands
+
+    def requests(self) -> Sequence[Request]:
+        found = super().requests()
+        self.hands.wishes = self.hands.wishes + 1 if found else 0
+        return found
+
+
 class Handled(Pipeline):
     """`Pipeline`, by way of the hands."""
 
@@ -126,6 +139,11 @@ class Handled(Pipeline):
         source = _Handled(url, self.name, **options)
         source.hands = self.hands
         return source
+
+    def make_sink(self, url: Callable[[], str], **options: Any) -> Any:
+        sink = _Watched(url, self.name, **options)
+        sink.hands = self.hands
+        return sink
 
 
 @contextmanager

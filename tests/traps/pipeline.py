@@ -37,8 +37,8 @@ class Pipeline:
         given |= {field.name: options.pop(field.name) for field in fields(Options) if field.name in options}
 
         def connect() -> tuple[Any, Any]:
-            sink = PostgresSink(lambda: target_url or target.url, self.name, target_tables=target_tables)
-            return self.make_source(source_url or source.url, **options), sink
+            source_end = self.make_source(source_url or source.url, **options)
+            return source_end, self.make_sink(lambda: target_url or target.url, target_tables=target_tables)
 
         wanted = Options(name=self.name, selection=Selection(tables or ("public.*", "!public.other")), **given)
         self.task = Task(wanted, connect)
@@ -48,6 +48,9 @@ class Pipeline:
 
     def make_source(self, url: str, **options: Any) -> Any:
         return PostgresSource(url, self.name, **options)
+
+    def make_sink(self, url: Callable[[], str], **options: Any) -> Any:
+        return PostgresSink(url, self.name, **options)
 
     def _run(self) -> None:
         try:

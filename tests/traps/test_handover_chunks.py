@@ -149,9 +149,11 @@ def test_chunks_that_queue_behind_the_loaders_are_in_flight(
         with pipeline:
             pipeline.until_consistent()
             if reload:
+                seen.clear()
                 armed = True
                 pipeline.reload("public.t")
                 pipeline.until(lambda: seen, "the reload")
+                pipeline.until(lambda: set(pipeline.states("public.t")) == {"in"}, "the chunks")
             pipeline.equal("public.t")
     assert {"in", "unread"} <= {state for states in seen for state in states["public.t"]}, "not side by side"
     assert pipeline.progress.retries == 0

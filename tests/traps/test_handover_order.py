@@ -142,8 +142,9 @@ def test_a_reload_is_judged_by_the_reader_ahead_of_the_writer(
     """The writer is held twice: in a group before the wish is seen, and in the group that was judged before it was
     granted. Off: chunks that the writer empties when it grants the wish, and not with the reader's group."""
     source_db.sql(TABLES)
-    table = "lines" if keyless else "t"
-    with Handled(source_db, target_db, group_bytes=1) as pipeline:
+    table, row = ("lines", "v = 1") if keyless else ("t", "id = 1")
+    # Two small changes make a group, which is closed with its transaction, and judged then.
+    with Handled(source_db, target_db, group_bytes=90) as pipeline:
         pipeline.until_consistent()
         first = Open(target_db, "SELECT FROM busy WHERE id = 1 FOR UPDATE")
         second = Open(target_db, "SELECT FROM busy WHERE id = 2 FOR UPDATE")
@@ -152,9 +153,10 @@ def test_a_reload_is_judged_by_the_reader_ahead_of_the_writer(
             pipeline.until(lambda: _waiting(target_db, first), "the writer to be held")
             # Judged as in, it waits for the writer, which is held in the group before it; the wish too.
             held = "UPDATE busy SET v = 1 WHERE id = 2"
-            judged = commit(source_db, f"UPDATE {table} SET v = 1001 WHERE v IN (0, 1)", held)
+            judged = commit(source_db, f"UPDATE {table} SET v = 1001 WHERE {row}", held)
             pipeline.until_read(judged)
             pipeline.reload(f"public.{table}")
+            pipeline.until(lambda: pipeline.hands.wishes > 1, "the wish to be found")
             first.commit()
             pipeline.until(lambda: _waiting(target_db, second), "the writer to be held again")
             commit(source_db, f"UPDATE {table} SET v = 2002 WHERE v = 1001")
