@@ -52,13 +52,14 @@ def measure(servers: Servers, rows: int, runs: int, at_least: float, aim: float,
 
 def _one(pair: Pair, name: str, slot: str, start: str, end: str) -> tuple[float, int]:
     """Seconds from the first streamed byte to the last line written, and how many lines."""
-    output = run_directory.directory() / "tail.out"
-    with output.open("wb") as file, Watch(pair) as watch:
-        process = _cdcd(pair, slot, file.fileno()) if name == "cdcd" else _bare(pair, slot, end, file.fileno())
+    output, errors = (run_directory.directory() / f"tail.{kind}" for kind in ("out", "err"))
+    with output.open("wb") as out, errors.open("wb") as err, Watch(pair) as watch:
+        started = _cdcd(pair, slot) if name == "cdcd" else _bare(pair, slot, end)
+        process = spawn(*started, out, err)
 
         def alive() -> None:
             if process.poll() not in (None, 0):
-                raise RuntimeError(f"{name} ended with exit code {process.returncode}: {output.read_text()[-2000:]}")
+                raise RuntimeError(f"{name} ended with exit code {process.returncode}: {errors.read_text()[-2000:]}")
 
         try:
             begun = watch.begun(slot, start, alive)
@@ -71,17 +72,14 @@ def _one(pair: Pair, name: str, slot: str, start: str, end: str) -> tuple[float,
     return ended - begun, lines
 
 
-def _cdcd(pair: Pair, slot: str, output: int) -> subprocess.Popen[bytes]:
-    return spawn(
-        [CDCD, "tail", address(pair.source), "--slot", slot, "--publication", PUBLICATION], environment(pair), output
-    )
+def _cdcd(pair: Pair, slot: str) -> tuple[list[str], dict[str, str]]:
+    command = [CDCD, "tail", address(pair.source), "--slot", slot, "--publication", PUBLICATION]
+    return command, environment(pair)
 
 
-def _bare(pair: Pair, slot: str, end: str, output: int) -> subprocess.Popen[bytes]:
-    return spawn(
-        [sys.executable, "-m", "benchmarks.bare", slot, PUBLICATION, end],
-        {**os.environ, "BARE_URL": pair.source.url}, output,
-    )
+def _bare(pair: Pair, slot: str, end: str) -> tuple[list[str], dict[str, str]]:
+    command = [sys.executable, "-m", "benchmarks.bare", slot, PUBLICATION, end]
+    return command, {**os.environ, "BARE_URL": pair.source.url}
 
 
 def _written(output: Path, last: bytes, alive: Callable[[], None]) -> float:

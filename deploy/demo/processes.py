@@ -17,11 +17,12 @@ def _end_with_parent() -> None:
 
 
 def start(
-    command: Sequence[str], environment: Mapping[str, str], output: IO[bytes] | int
+    command: Sequence[str], environment: Mapping[str, str], output: IO[bytes] | int,
+    errors: IO[bytes] | int = subprocess.STDOUT,
 ) -> subprocess.Popen[bytes]:
-    """Start a program whose stdout and stderr both go to `output`. Call this from the main thread: the program ends
-    with the thread that started it."""
+    """Start a program whose stdout goes to `output`, and stderr too if no other place is given. Call this from the
+    main thread: the program ends with the thread that started it."""
     return subprocess.Popen(
-        command, env=dict(environment), stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
+        command, env=dict(environment), stdin=subprocess.DEVNULL, stdout=output, stderr=errors,
         start_new_session=True, preexec_fn=_end_with_parent,
     )
