@@ -10,13 +10,18 @@ import struct
 import time
 
 from cdcd.contracts import Reading
+from cdcd.errors import Unreachable
 from cdcd.model.group import Group
 from connectors.postgres.replication import Session
 from connectors.postgres.stream import EPOCH_2000, Stream
 from connectors.postgres.wire import Wake
 
 _status = struct.Struct(">cQQQqB")
-"""Standby status update: written, flushed, applied, our clock, and no reply wanted."""
+"""Standby status update: written, flushed, applied, our clock, and whether a reply is wanted."""
+
+SILENCE = 120.0
+"""Seconds after which a server that says nothing, asked or not, is taken for gone (OP-01): TCP is silent too where
+something in between keeps the connection open. Twice wal_sender_timeout."""
 
 
 class Follower:
@@ -33,6 +38,7 @@ class Follower:
         self._wire = session.wire(statement)
         self._told = 0
         self._told_at = 0.0
+        self._silent = 0.0  # seconds listened to without a word
         self._tell()
 
     def read(self, group: Group, stop: int | None, timeout: float) -> Reading:
@@ -43,13 +49,26 @@ class Follower:
             if why == "stop":
                 return Reading.STOP
             if why == "full":
+                self._silent = 0.0
                 return Reading.MORE
             wait = deadline - time.monotonic()
             if not self.stream.inside and not group.empty:
                 wait = 0.0  # whole transactions are not kept waiting for others
             due = self._until_due
-            if not self._wire.more(max(0.0, min(wait, due))) and wait <= due:
+            if not self._heard(max(0.0, min(wait, due))) and wait <= due:
                 return Reading.IDLE
+
+    def _heard(self, timeout: float) -> bool:
+        """Whether more came in time; raises when nothing has come for too long."""
+        began, arrivals = time.monotonic(), self._wire.arrivals
+        whole = self._wire.more(timeout)
+        if self._wire.arrivals != arrivals:
+            self._silent = 0.0
+            return whole
+        self._silent += time.monotonic() - began
+        if self._silent > SILENCE:
+            raise Unreachable(f"the source has said nothing for {self._silent:.0f} s", why="it was asked to answer")
+        return whole
 
     def rest(self, timeout: float) -> None:
         """Answer the server for `timeout` seconds, reading nothing."""
@@ -69,12 +88,12 @@ class Follower:
 
     def _answer(self) -> None:
         if self.stream.reply or self._until_due <= 0:
-            self._tell()
+            self._tell(ask=self._silent > SILENCE / 3)
 
-    def _tell(self) -> None:
+    def _tell(self, ask: bool = False) -> None:
         place = self.confirmed
         now = int(time.time() * 1_000_000) - EPOCH_2000
-        self._wire.send(_status.pack(b"r", place, place, place, now, 0))
+        self._wire.send(_status.pack(b"r", place, place, place, now, ask))
         self._told, self._told_at = place, time.monotonic()
         self.stream.reply = False
 

@@ -73,11 +73,13 @@ class Wake:
 
 
 class Wire(Protocol):
-    """Where frames come from. `data[pos:limit]` is what has come and was not read; PAD follows it."""
+    """Where frames come from. `data[pos:limit]` is what has come and was not read; PAD follows it. `arrivals` grows
+    with whatever comes, pieces of a frame that is not whole yet among it."""
 
     data: bytes
     pos: int
     limit: int
+    arrivals: int
 
     def start(self, statement: str) -> None:
         """Send a statement that answers with COPY; raises what the server answers instead."""
@@ -113,6 +115,7 @@ class SocketWire:
         self._came = 0
         self._out = b""
         self.data, self.pos, self.limit = PAD, 0, 0
+        self.arrivals = 0
 
     def start(self, statement: str) -> None:
         text = statement.encode() + b"\0"
@@ -151,6 +154,7 @@ class SocketWire:
                 raise Unreachable("the server closed the connection")
             self._parts.append(piece)
             self._came += len(piece)
+            self.arrivals += 1
             if self._came < missing and time.monotonic() > deadline:
                 return False  # a huge frame: what came of it is kept
         rest = self.data[self.pos : self.limit]
@@ -195,6 +199,7 @@ class LibpqWire:
         self._over = False
         conn.notice_handler = self._notice
         self.data, self.pos, self.limit = PAD, 0, 0
+        self.arrivals = 0
 
     def _notice(self, result: pq.abc.PGresult) -> None:
         """A NoticeResponse, as the frame that it was."""
@@ -259,6 +264,7 @@ class LibpqWire:
         return self._wake.wait(self._conn.socket, events, timeout)
 
     def _consume(self) -> None:
+        self.arrivals += 1
         try:
             self._conn.consume_input()
         except psycopg.Error as error:

@@ -6,12 +6,12 @@ import re
 
 import pytest
 
-from connectors.postgres import replication
+from connectors.postgres import follow, replication
 from tests.crash.following import Cdcd, filled, settled, words
 from tests.crash.workload import Workload, steady
 from tests.fix_daemon import Daemon
 from tests.servers import Database
-from tests.servers.proxy import Direction, Message, Proxy
+from tests.servers.proxy import SWALLOW, Direction, Message, Proxy
 from tests.traps.running import Running
 from tests.waiting import wait_until
 
@@ -104,6 +104,26 @@ def test_silent_within_a_commit_and_then_cut(
             target_proxy.clear()
         workload.stop()
     settled(cdcd, daemon, source, target_db)
+
+
+@pytest.mark.failure("OP-01")
+def test_a_stream_that_says_nothing_any_more_is_opened_again(
+    source_db: Database, target_db: Database, source_proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its connection stands, other connections to the server work; one that is only idle is left alone."""
+    monkeypatch.setattr(follow, "SILENCE", 3.0)
+    source = filled(source_db)
+    with Running(source, target_db, source_url=source_proxy.url(source.url)) as pipeline:
+        pipeline.equal("public.seats")
+        source.sql("SELECT pg_sleep(4)")
+        assert pipeline.progress.retries == 0, "an idle stream was taken for a dead one"
+        heard = source_proxy.on_message(
+            Direction.TO_CLIENT, lambda message: SWALLOW if "replication" in message.parameters else None
+        )
+        source.sql("INSERT INTO seats VALUES (901, 'b')")
+        wait_until(lambda: "has said nothing for 3 s" in pipeline.progress.last_error, 15, "the silence to be noticed")
+        heard()
+        pipeline.equal("public.seats")
 
 
 @pytest.mark.failure("OP-05")

@@ -127,6 +127,7 @@ class Given:
 
     def __init__(self, data: bytes = b"") -> None:
         self.data, self.pos, self.limit = data + PAD, 0, len(data)
+        self.arrivals = 0
 
     def add(self, data: bytes) -> None:
         rest = self.data[self.pos : self.limit]
