@@ -94,7 +94,8 @@ class TestErrors:
     def test_by_sqlstate(self, state: str, kind: type[CdcdError]) -> None:
         error = named(state, "it says\n this", "detail", table="s.t")
         assert type(error) is kind
-        assert (error.what, error.why, error.where["table"]) == ("it says this", "detail", "s.t")
+        assert (error.what, error.where["table"]) == ("it says this", "s.t")
+        assert error.why == ("" if state == "23514" else "detail"), "a refused row's detail is the whole row"
 
     @pytest.mark.parametrize(
         ("words", "kind"),
