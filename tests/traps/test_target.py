@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable
+from contextlib import closing
 
 import pytest
 
-from cdcd.contracts import Source
 from cdcd.errors import CheckFailed, Conflict, Stopped
-from cdcd.model.chunk import Chunk, State
-from cdcd.model.group import INSERT, Group, Rows
-from cdcd.model.position import Checkpoint
-from connectors.postgres.sink import PostgresSink
-from tests.contract.reading import read
+from cdcd.model.group import INSERT, Rows
 from tests.equality import assert_equal
 from tests.fix_daemon import Daemon
 from tests.servers.database import Database
 from tests.servers.proxy import Direction, Proxy
 from tests.servers.roles import TARGET, TARGET_REPLICA
 from tests.traps.conftest import Sources
+from tests.traps.held import held
 from tests.traps.running import Running
 from tests.traps.sessions import Open
 from tests.waiting import wait_until
@@ -59,39 +55,6 @@ class TestTruncate:
                 transaction(source_db, "INSERT INTO n VALUES (DEFAULT)", "INSERT INTO chi VALUES (1, 50)")
                 pipeline.equal(*tables)
                 source_db.sql("DELETE FROM chi; DELETE FROM par")
-
-
-class Hold:
-    """The two ends without an engine: groups as the source makes them, applied when the test says so."""
-
-    def __init__(self, source: Source, sink: PostgresSink, tables: Sequence[str]) -> None:
-        self.source = source
-        self.sink = sink
-        sink.claim("the test", True)
-        self.tables = source.tables(tables)
-        sink.prepare(self.tables)
-        intent = source.intent()
-        sink.intend(source.identity(), intent)
-        self.checkpoint = Checkpoint(source.prepare(self.tables, intent, load=False).position)
-        sink.start(self.checkpoint, self.tables, [Chunk(table.id, 0, state=State.IN) for table in self.tables])
-        self.source.open(self.checkpoint, source.identity(), {table.id: sink.forms(table) for table in self.tables})
-
-    def group(self) -> Group:
-        """What there is to read, as one group; none of it is applied."""
-        groups, _ = read(self.source)
-        (changes,) = [group for group in groups if not group.empty]
-        changes.position = groups[-1].position
-        return changes
-
-    def apply(self, group: Group) -> None:
-        assert group.position is not None
-        self.sink.apply(group, Checkpoint(group.position))
-
-
-@contextmanager
-def held(source: Source, target: Database, *tables: str) -> Iterator[Hold]:
-    with closing(PostgresSink(lambda: target.url, target.name)) as sink:
-        yield Hold(source, sink, tables)
 
 
 class TestCounts:
