@@ -1,1 +1,2 @@
-"""One folder per product. A connector imports contracts, facts, rows, model, log and errors; never the engine, never a sibling."""
+"""One folder per product. A connector imports contracts, facts, rows, model, log and errors; never the engine, never
+a sibling."""

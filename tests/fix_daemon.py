@@ -51,7 +51,8 @@ class Daemon:
             self.process.wait(limit)
         except subprocess.TimeoutExpired:
             raise AssertionError(f"cdcd still runs after {limit:g} s:\n{self.text()[-4000:]}") from None
-        assert code is None or self.process.returncode == code, f"exit {self.process.returncode}:\n{self.text()[-4000:]}"
+        ended = self.process.returncode
+        assert code is None or ended == code, f"exit {ended}:\n{self.text()[-4000:]}"
         return self.text()
 
     def kill(self) -> None:

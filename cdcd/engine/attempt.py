@@ -7,6 +7,7 @@ everything else: tickets, snapshots, joins, wishes. Nothing here waits longer th
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 
 from cdcd.contracts import Claim, Request, Sink, Snapshot, Source, Ticket
@@ -29,6 +30,11 @@ from cdcd.progress import Progress
 
 log = get_logger("engine.attempt")
 TICK = 0.1
+FAR = 1 << 20
+"""Bytes of log; further behind than this, larger groups are worth more than a few milliseconds."""
+
+ASK_AGAIN = 0.05
+"""Seconds between two questions for what is durable, while there is work."""
 
 
 class Attempt:
@@ -50,6 +56,7 @@ class Attempt:
         self._ledger = Ledger({}, ())
         self._finished = False
         self._tickets: deque[tuple[Ticket, Position]] = deque()
+        self._asked = 0.0
         self._until: Position | None = None
         self._durable: Position | None = None
         self._granted: dict[int, Request] = {}
@@ -201,7 +208,8 @@ class Attempt:
             self._apply(parcel)
             if parcel.stopped:
                 self._load_here(parcel, reader, seek)
-        self._settle(wait=parcel is None)
+        self._settle(busy=parcel is not None)
+        reader.behind = self._lag.bytes > FAR
         seek.step()
         if self._inside:
             return None  # the target's transaction is open: nothing else is written
@@ -246,21 +254,25 @@ class Attempt:
         self._progress.phase = phase
         reader.go_on(self._ledger.by_table())
 
-    def _settle(self, wait: bool) -> None:
-        """Acknowledge what has become durable. The newest ticket is asked for while nothing is to be done."""
-        while self._tickets:
-            newest = len(self._tickets) - 1 if wait else 0
-            if not self._sink.durable(self._tickets[newest][0]):
-                if newest == 0 or not self._sink.durable(self._tickets[0][0]):
-                    return
-                newest = 0
-            position = self._tickets[newest][1]
-            for _ in range(newest + 1):
-                self._tickets.popleft()
-            self._source.acknowledge(position)
-            self._settled(position)
-            self.flowing = True
-            self._progress.last_error = ""
+    def _settle(self, busy: bool) -> None:
+        """Acknowledge what has become durable. Asking may cost a round trip: now and then while there is work, and for
+        the newest ticket while there is none."""
+        now = time.monotonic()
+        if busy and now - self._asked < ASK_AGAIN:
+            return
+        self._asked = now
+        if self._tickets and not busy and self._sink.durable(self._tickets[-1][0]):
+            position = self._tickets[-1][1]
+            self._tickets.clear()
+            self._acknowledge(position)
+        while self._tickets and self._sink.durable(self._tickets[0][0]):
+            self._acknowledge(self._tickets.popleft()[1])
+
+    def _acknowledge(self, position: Position) -> None:
+        self._source.acknowledge(position)
+        self._settled(position)
+        self.flowing = True
+        self._progress.last_error = ""
 
     def _settled(self, position: Position) -> None:
         self._durable = position

@@ -9,7 +9,6 @@ from cdcd.engine.options import Options
 from cdcd.model.chunk import Chunk, State
 from cdcd.model.table import Table
 
-
 SMALLEST = 1 << 20
 """Bytes below which cutting finer gains nothing: a chunk costs a few milliseconds of its own."""
 

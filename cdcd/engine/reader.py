@@ -23,6 +23,9 @@ from cdcd.model.position import Position
 from cdcd.rows import RowForm
 
 TICK = 0.1
+GATHER = 0.02
+GATHERED = 1 << 18
+"""Seconds and bytes: what a group is gathered for while the stream is far behind."""
 
 
 class Order:
@@ -45,6 +48,8 @@ class Reader:
         self, source: Source, judge: Judge, start: Position, options: Options, until: Position | None = None
     ) -> None:
         self.until = until
+        self.behind = False
+        """Far behind, a group is worth more when it is larger: the source's small pieces are gathered for a moment."""
         self.handover = Handover()
         self._source = source
         self._judge = judge
@@ -162,7 +167,9 @@ class Reader:
         """Nothing is at hand: hand over what there is if the writer is hungry, and let it read on otherwise."""
         if not self._worth_handing:
             return
-        if self.handover.hungry:
+        if self.behind and self._group.bytes < GATHERED and time.monotonic() - self._handed_at < GATHER:
+            time.sleep(GATHER / 10)
+        elif self.handover.hungry:
             self._hand_over_if(True)
         else:
             self.handover.wait_hungry(0.005)
