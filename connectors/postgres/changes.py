@@ -36,6 +36,9 @@ def takers(code: TupleCode, rows: Rows) -> tuple[Change, Change]:
 
     def other(data: bytes, at: int, end: int, op: int) -> None:
         """A Delete, or an Update with an old tuple: the key only, or under REPLICA IDENTITY FULL the whole row."""
+        if op == DELETE and (key := code.old_key(data, at, end)) is not None:
+            append(DELETE, key, None, None)
+            return
         kind = data[at]
         if kind not in (OLD_KEY, OLD_ROW):
             raise malformed(f"an old row of {code.table.id} is of the kind {bytes([kind])!r}")

@@ -45,6 +45,7 @@ class TupleCode:
         self._join = self._compile_join()
         self.bind: Callable[..., Callable[..., Any]] = self._compile_bind()
         self.image: Callable[[bytes, int], tuple[bytes, bytes, int] | None] = self._compile_image()
+        self.old_key = self._compile_old_key()
 
     # --- the slow way ---------------------------------------------------------------------------------------------
 
@@ -154,6 +155,34 @@ class TupleCode:
         body.append("return key, row, q")
         return compile_function("image", ["def image(data, at):", *("    " + x for x in body)], self._globals())
 
+    def _compile_old_key(self) -> Callable[[bytes, int, int], bytes | None]:
+        """old_key(data, at, end) → the key of the usual tuple of a Delete: kind K, the key's values and nothing else;
+        None where it is anything else, which `image` takes."""
+        if not self._key:
+            return lambda data, at, end: None
+        lines = ["if data[at : at + 3] != _old_key:", "    return None", "q = at + 3"]
+        absent = 0
+        for cell in self._cells:
+            if cell.place not in self._key:
+                absent += 1
+                continue
+            lines += [*self._skip_absent(absent), "k, n = _field(data, q)", "if k != _value:", "    return None"]
+            start = f"a - {self._back}" if self._back else "a"
+            lines += ["a = q + 5", "q = a + n", f"f{cell.place} = data[{start}:q]", *self._converted(cell)]
+            absent = 0
+        lines += [*self._skip_absent(absent), "if q != end:", "    return None"]
+        key = [f"f{place}" for place in self._key]
+        lines.append(f"return {key[0]}" if len(key) == 1 else f"return _key_join(({', '.join(key)},))")
+        if any(cell.steps for cell in self._cells):
+            lines = ["try:", *("    " + line for line in lines), "except ValueError:", "    return None"]
+        body = ["def old_key(data, at, end):", *("    " + line for line in lines)]
+        return compile_function("old_key", body, self._globals())
+
+    @staticmethod
+    def _skip_absent(count: int) -> list[str]:
+        """Columns that are not of the key are sent as NULL, a byte each."""
+        return [f"if data[q : q + {count}] != {b'n' * count!r}:", "    return None", f"q += {count}"] if count else []
+
     @property
     def _field_names(self) -> list[str]:
         return [f"f{place}" for place in range(len(self.form.columns))]
@@ -162,6 +191,7 @@ class TupleCode:
         _, names = join_expression(self.form.layout, self._field_names)
         ours = {
             "_tuple": b"N" + len(self._cells).to_bytes(2, "big"),
+            "_old_key": b"K" + len(self._cells).to_bytes(2, "big"),
             "_columns": len(self._cells).to_bytes(2, "big"),
             "_value": self._value,
             "_null": self.form.layout.null,
