@@ -111,8 +111,8 @@ SWAPPING_KEYS = {
 @pytest.mark.failure("T-FO-3")
 @pytest.mark.parametrize("kind", SWAPPING_KEYS)
 def test_keys_that_only_the_server_can_compare(source_db15: Database, target_db15: Database, kind: str) -> None:
-    """Fails where such a table is folded by the bytes of its keys and inserted before it is deleted from (Table.foldable
-    always true, Writer._in_bulk in another order, and nothing made good one by one): the new meets the old."""
+    """Fails where such a table is folded by the bytes of its keys, and inserted before it is deleted from
+    (Table.foldable always true, Writer._in_bulk in another order, and nothing made good one by one)."""
     type, one, other = SWAPPING_KEYS[kind]
     for database in (source_db15, target_db15):
         database.admin("CREATE EXTENSION citext")
