@@ -138,6 +138,8 @@ def test_keys_that_only_the_server_can_compare(source_db15: Database, target_db1
             "UPDATE k SET id = '8' WHERE id = '7'",
         )
         pipeline.equal("public.k")
+        transaction(source_db15, f"DELETE FROM k WHERE id = '{other}'", f"INSERT INTO k VALUES ('{other}', 9, 'new')")
+        pipeline.equal("public.k")
 
 
 class TestBarriers:
