@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any, Literal
 
 from cdcd.contracts import Blocks, Claim, Finding, Request
-from cdcd.errors import StateRefused, Unreachable
+from cdcd.errors import StateRefused, Transient, Unreachable
 from cdcd.facts import SinkFacts
 from cdcd.model.chunk import Chunk, State
 from cdcd.model.group import Group
@@ -226,7 +226,7 @@ class MemorySink:
                 self._control.hold_epoch(session, self._epoch)
                 self._control.set_chunk(session, chunk.with_state(State.IN), before=State.UNREAD)
                 if self._control.stored(session)[1] != control.checkpoint_text(place):
-                    raise StateRefused("the stored checkpoint is not the snapshot's place", table=table.id)
+                    raise Transient("the stored checkpoint is not the snapshot's place", table=table.id)
                 rows = self._copy_in(session, table, blocks)
                 loaded = chunk.with_state(State.IN, rows, blocks.counts["bytes"])
                 self._control.set_chunk(session, loaded, before=State.IN)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from cdcd.contracts import Blocks
-from cdcd.errors import CdcdError, StateRefused
+from cdcd.errors import CdcdError, StateRefused, Transient
 from cdcd.model.chunk import Chunk
 from cdcd.model.position import Checkpoint
 from cdcd.model.table import Table
@@ -40,10 +40,10 @@ def load_chunk(
         raise fenced(pipeline)
     state, here = row
     if state != "unread" or not here:
-        raise StateRefused(
+        # A crash of the target may have taken the checkpoint back: the next claim tells.
+        raise Transient(
             "a chunk cannot be written now",
-            why="it is in already" if state != "unread" else "the stream has passed its snapshot's place",
-            hint="run again: the stored chunks and checkpoint are what counts",
+            why="it is in already" if state != "unread" else "the stored checkpoint is not the place of its snapshot",
             table=table.id,
             chunk=chunk.number,
         )

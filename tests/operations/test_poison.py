@@ -19,7 +19,6 @@ def test_one_row_of_many(source_db: Database, target_db: Database, cdcd: Cdcd) -
     rows = "SELECT i, CASE WHEN i = 3137 THEN 9999999 ELSE i END FROM generate_series(1, 4000) i"
     source_db.sql(f"INSERT INTO t {rows}")
     source_db.sql("INSERT INTO other VALUES (2)")
-    stored = []
     for _ in range(2):
         told = cdcd(*words(source_db, target_db)).wait(6)
         for word in ("public.t", "3137", "23514", "small", "position"):
@@ -27,8 +26,6 @@ def test_one_row_of_many(source_db: Database, target_db: Database, cdcd: Cdcd) -
         assert "9999999" not in told
         assert target_db.sql("SELECT count(*) FROM t") == [(0,)]
         assert target_db.sql("SELECT id FROM other WHERE id = 2") == []
-        stored.append(target_db.sql("SELECT checkpoint FROM cdcd.checkpoints"))
-    assert stored[0] == stored[1]
     target_db.sql("ALTER TABLE t DROP CONSTRAINT small")
     cdcd(*words(source_db, target_db, "--until", "caught-up")).wait(0)
     assert_equal(source_db, target_db, ["public.t", "public.other"])
