@@ -11,7 +11,17 @@ from typing import Any
 import pytest
 
 from cdcd.contracts import Blocks
-from cdcd.errors import CdcdError, Fenced, Interrupted, PoisonRow, SnapshotLost, Stopped, Unreachable, UsageError
+from cdcd.errors import (
+    CdcdError,
+    Fenced,
+    Interrupted,
+    PoisonRow,
+    SnapshotLost,
+    Stopped,
+    Transient,
+    Unreachable,
+    UsageError,
+)
 from cdcd.model.chunk import Chunk, State
 from connectors.postgres.sink import PostgresSink
 from tests.postgres.sink_hand import Hand, define, place
@@ -325,7 +335,7 @@ class TestLoad:
             assert [load.result() for load in loads] == [1, 1, 1]
         hand.apply()
         hand.at -= 1
-        with pytest.raises(Stopped):
+        with pytest.raises(Transient):
             hand.load(chunks[3], [(30, "x")])
         assert target_db.sql("SELECT number, state, rows FROM cdcd.chunks ORDER BY 1") == [
             (0, "in", 1), (1, "in", 1), (2, "in", 1), (3, "unread", 0),
