@@ -19,7 +19,8 @@ venv: .venv/.installed ## the virtual environment, from requirements-dev.lock
 	touch $@
 
 test: lint ## lint, then all tests but the soak, three files at a time: most of their time is waiting
-	$(BIN)/python -m pytest -n 3 --dist loadfile
+	$(BIN)/python -m pytest -n 3 --dist loadfile || { echo "again, alone: what failed beside others"; \
+	$(BIN)/python -m pytest --last-failed --last-failed-no-failures none; }
 
 lint: venv ## ruff and mypy
 	$(BIN)/ruff check $(CODE)

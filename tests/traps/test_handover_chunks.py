@@ -63,6 +63,8 @@ def test_chunks_of_two_snapshots_share_no_unique_value(source_db: Database, targ
     keys = "SELECT count(*) FROM pg_constraint WHERE contype = 'f' AND conrelid = 'zones'::regclass"
     with one_by_one(source_db, target_db, target_tables="use") as pipeline:
         pipeline.until(lambda: pipeline.states("public.t") == ["in", "unread"], "the first chunk")
+        # A snapshot is asked for only once the stream is known to be close behind.
+        pipeline.until(lambda: pipeline.progress.phase == "streaming", "the stream to be close behind")
         moved = (
             "DELETE FROM t WHERE id = 150",
             "UPDATE t SET email = 'y', slot = '[7,9)' WHERE id = 50",
