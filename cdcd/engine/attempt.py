@@ -103,10 +103,9 @@ class Attempt:
         self._progress.tables = len(self._ledger.tables)
         self._note_chunks()
         self._settled(checkpoint.position)
-        if self._options.load == "skip":
-            snapshot_unused, snapshot = snapshot, None
-            if snapshot_unused is not None:
-                snapshot_unused.close()
+        if snapshot is not None and self._options.load == "skip":
+            snapshot.close()  # only its place was wanted
+            snapshot = None
         return snapshot, checkpoint
 
     def _refuse_narrowing(self) -> None:

@@ -1,9 +1,9 @@
 """The reader's thread: reads the source into groups and hands them to the writer.
 
 It alone knows how far the stream has been read, so what must happen at a place in the stream is an *order*, carried out
-here between two transactions. An idle writer never waits: a group is handed over when the writer is hungry, or at
-its bound. While the writer is busy the reader goes on filling the group; when the group is full it rests, and the
-source's keepalives are still answered (T-DE-3).
+here between two transactions. Close behind, an idle writer never waits: a group is handed over when the writer is
+hungry, or at its bound. While the writer is busy the reader goes on filling the group; when the group is full it
+rests, and the source's keepalives are still answered (T-DE-3).
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from cdcd.model.types import LogicalType
@@ -91,9 +91,6 @@ class Table:
     def foldable(self) -> bool:
         """Whether equal key bytes mean equal rows, so that changes may be folded by key (T-FO-3)."""
         return all(column.equality == "exact" for column in self.key_columns)
-
-    def next_version(self) -> Table:
-        return replace(self, version=self.version + 1)
 
     def to_json(self) -> dict[str, Any]:
         return {
