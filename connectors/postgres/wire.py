@@ -33,7 +33,7 @@ reader costs it twice what decoding the message did; so what is busy is read in 
 their interrupts."""
 
 _WINDOW = 1 << 16
-"""The receive buffer asked for where the server is on this machine. The loopback never makes a sender wait: each message
+"""The receive buffer asked for where the server is on this machine. The loopback makes no sender wait: each message
 is a segment of its own, which doubles the walsender's work (7 µs of it for a transaction of one row, or 16); a window
 that fills within a pause lets it put hundreds together. Over a network it must stay open."""
 
