@@ -22,6 +22,7 @@ from cdcd.model.chunk import Bound, Chunk
 from cdcd.model.digest import Digest, Entry, Found, Key, Layout, Shares, Span, Standing
 from cdcd.model.group import Group
 from cdcd.model.position import Checkpoint, Identity, Position
+from cdcd.model.sequence import SequenceDone, SequenceValue
 from cdcd.model.table import Table
 from cdcd.rows import RowForm
 
@@ -176,6 +177,10 @@ class Source(Protocol):
         (between these tables), in the order to run them, as SQL of the source's product."""
         ...
 
+    def sequences(self, tables: Sequence[Table]) -> list[SequenceValue]:
+        """Any thread. Where the sequences stand now that the tables' columns own or take their defaults from."""
+        ...
+
     def locate(
         self, table: Table, columns: tuple[str, ...], bounds: Sequence[Bound], form: RowForm, keys: Sequence[bytes]
     ) -> list[int]:
@@ -273,6 +278,12 @@ class Sink(Protocol):
     def finish(self, tables: Sequence[Table], statements: Sequence[str]) -> None:
         """The target is consistent: run the `statements` of Source.objects whose index or constraint is missing
         here, and record that it was done. Idempotent."""
+        ...
+
+    def set_sequences(self, values: Sequence[SequenceValue]) -> list[SequenceDone]:
+        """Any thread, on a session of its own, claimed or not. Set the sequences here to where the source's stand, one
+        result for each; never backwards, and atomically against whoever takes values here meanwhile. Raises for none
+        of them: what could not be set is said."""
         ...
 
     def requests(self) -> Sequence[Request]:

@@ -9,11 +9,14 @@ from typing import Any, TypeVar
 from cdcd.config import Pipeline
 from cdcd.connector import SinkOptions, SourceOptions
 from cdcd.contracts import Comparable, Sink, Source
+from cdcd.engine.begin import selected
 from cdcd.engine.options import Options
+from cdcd.engine.sequences import carry_sequences
 from cdcd.engine.task import Task
 from cdcd.facts import SinkFacts
 from cdcd.model.position import Checkpoint
 from cdcd.model.selection import Selection
+from cdcd.model.sequence import SequenceDone
 from cdcd.model.table import Table
 from cdcd.progress import Progress
 from cdcd.registry import connector
@@ -119,6 +122,12 @@ def request(pipeline: Pipeline, command: str, argument: str) -> int:
     """Leave a wish for the pipeline's daemon; its number."""
     made = connector(pipeline.target.scheme, pipeline.target.key, "request")
     return made.request(pipeline.target.url, pipeline.name, command, argument)
+
+
+def set_sequences(pipeline: Pipeline) -> list[SequenceDone]:
+    """The target's sequences to where the source's stand now. Claims nothing: a daemon may run, or none."""
+    with opened(source(pipeline)) as origin, opened(sink(pipeline)) as target:
+        return carry_sequences(origin, target, selected(origin, options(pipeline)))
 
 
 def comparables(pipeline: Pipeline) -> tuple[Comparable, Comparable]:

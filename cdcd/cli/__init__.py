@@ -15,13 +15,14 @@ from cdcd import __version__
 from cdcd.cli.drop import drop
 from cdcd.cli.reload import reload
 from cdcd.cli.run import run
+from cdcd.cli.sequences import sequences
 from cdcd.cli.status import status
 from cdcd.cli.tail import tail
 from cdcd.cli.validate import validate
 from cdcd.errors import CdcdError, Interrupted, UsageError
 from cdcd.secrets import hide
 
-COMMANDS: tuple[Callable[..., Any], ...] = (run, tail, validate, status, reload, drop)
+COMMANDS: tuple[Callable[..., Any], ...] = (run, tail, validate, status, sequences, reload, drop)
 """One file each, in this order in --help."""
 
 EPILOG = (

@@ -21,6 +21,7 @@ from cdcd.engine.load import Load
 from cdcd.engine.options import Options, Outcome
 from cdcd.engine.reader import Reader
 from cdcd.engine.seek import Seek
+from cdcd.engine.sequences import carry_sequences
 from cdcd.engine.side import Side
 from cdcd.errors import StateRefused
 from cdcd.log import get_logger
@@ -132,11 +133,12 @@ class Attempt:
         self._progress.consistent = self._consistent
 
     def _finish_if_consistent(self) -> None:
-        """The last chunk is in: keys between tables and secondary indexes are built."""
+        """The last chunk is in: keys between tables and secondary indexes are built, sequences set."""
         if self._ledger.unread or self._finished:
             return
         tables = list(self._ledger.tables.values())
         statements = self._source.objects(tables) if self._options.load != "skip" else []
+        carry_sequences(self._source, self._sink, tables)  # before `finished` is stored: a crash does not skip it
         self._sink.finish(tables, statements)
         self._finished = True
         self._progress.consistent = True
@@ -194,6 +196,8 @@ class Attempt:
                 source.interrupt()
             reader.close()
             seek.close()
+        if outcome is Outcome.CAUGHT_UP:
+            carry_sequences(source, self._sink, list(ledger.tables.values()))
         return self._leave() if outcome is Outcome.CONSISTENT else outcome
 
     def _turn(self, reader: Reader, seek: Seek, join: Join) -> Outcome | None:

@@ -11,6 +11,7 @@ from cdcd.facts import SinkFacts
 from cdcd.model.chunk import Chunk, State
 from cdcd.model.group import Group
 from cdcd.model.position import Checkpoint, Identity
+from cdcd.model.sequence import SequenceDone, SequenceValue
 from cdcd.model.table import Table
 from cdcd.rows import RowForm
 from connectors.jsonlines.form import row_form
@@ -84,6 +85,10 @@ class JsonLinesSink:
 
     def finish(self, tables: Sequence[Table], statements: Sequence[str]) -> None:
         self._finished = True
+
+    def set_sequences(self, values: Sequence[SequenceValue]) -> list[SequenceDone]:
+        """A stream of lines has none, and nobody misses them."""
+        return []
 
     # --- lines ----------------------------------------------------------------------------------------------------
 

@@ -45,6 +45,8 @@ class MemoryServer:
         self.log = Log()
         self.heaps: dict[str, Heap] = {}
         self.slots: dict[str, Slot] = {}
+        self.sequences: dict[str, int] = {}
+        """The last value given out, by `schema.name`; ascending."""
         self.sessions: list[Session] = []
         self.locks = Locks(self.changed)
         self.shown = 0

@@ -13,6 +13,7 @@ from cdcd.facts import SinkFacts
 from cdcd.model.chunk import Chunk, State
 from cdcd.model.group import Group
 from cdcd.model.position import Checkpoint, Identity
+from cdcd.model.sequence import SequenceDone, SequenceValue
 from cdcd.model.table import Table
 from cdcd.rows import RowForm
 from connectors.memory import apply as changes
@@ -215,6 +216,17 @@ class MemorySink:
         """There is nothing to build here; that it was reached is recorded."""
         with self._of_its_own() as session:
             self._control.store(session, finished="yes")
+
+    def set_sequences(self, values: Sequence[SequenceValue]) -> list[SequenceDone]:
+        with self._connections.asking("sequences") as session, session.call("sequences"):
+            return [self._set_sequence(value) for value in values]
+
+    def _set_sequence(self, source: SequenceValue) -> SequenceDone:
+        here = self._server.sequences
+        if (before := here.get(source.id)) is None or source.value is None:
+            return SequenceDone(source, "missing" if before is None else "unreadable")
+        here[source.id] = after = max(before, source.value)
+        return SequenceDone(source, "set" if after > before else "kept", source.id, before, after)
 
     # --- loads -----------------------------------------------------------------------------------------------------
 

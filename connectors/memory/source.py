@@ -11,6 +11,7 @@ from cdcd.errors import OtherServer, SlotLost, StateRefused
 from cdcd.model.chunk import Bound
 from cdcd.model.group import Group, Transaction
 from cdcd.model.position import Checkpoint, Identity, Position
+from cdcd.model.sequence import SequenceValue
 from cdcd.model.table import Table
 from cdcd.rows import RowForm
 from connectors.memory import replication
@@ -215,6 +216,13 @@ class MemorySource:
 
     def objects(self, tables: Sequence[Table]) -> list[str]:
         return []
+
+    def sequences(self, tables: Sequence[Table]) -> list[SequenceValue]:
+        """No table says which it uses: all of them."""
+        with self._connections.asking("sequences") as session, session.call("sequences"):
+            found = sorted(self._server.sequences.items())
+        places = [(*id.partition("."), value) for id, value in found]
+        return [SequenceValue(schema, name, value) for schema, _, name, value in places]
 
     def locate(
         self, table: Table, columns: tuple[str, ...], bounds: Sequence[Bound], form: RowForm, keys: Sequence[bytes]

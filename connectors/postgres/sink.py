@@ -13,6 +13,7 @@ from cdcd.facts import SinkFacts
 from cdcd.model.chunk import Chunk
 from cdcd.model.group import Group
 from cdcd.model.position import Checkpoint, Identity
+from cdcd.model.sequence import SequenceDone, SequenceValue
 from cdcd.model.table import Table
 from cdcd.rows import RowForm
 from connectors.postgres import claim as claims
@@ -23,6 +24,7 @@ from connectors.postgres.finish import build
 from connectors.postgres.forms import target_forms
 from connectors.postgres.load import load_chunk
 from connectors.postgres.register import add_tables, store_checkpoint, store_intent
+from connectors.postgres.sequences import set_sequences
 from connectors.postgres.sessions import Session, Sessions
 from connectors.postgres.shape import read_shape
 from connectors.postgres.writer import SETTINGS, Writer
@@ -127,6 +129,10 @@ class PostgresSink:
 
     def finish(self, tables: Sequence[Table], statements: Sequence[str]) -> None:
         build(self._owner, self._pipeline, tables, statements)
+
+    def set_sequences(self, values: Sequence[SequenceValue]) -> list[SequenceDone]:
+        with self._sessions.brief() as session:
+            return set_sequences(session, values)
 
     # --- loads -------------------------------------------------------------------------------------------------------
 

@@ -14,6 +14,7 @@ from cdcd.log import get_logger
 from cdcd.model.chunk import Bound
 from cdcd.model.group import Group
 from cdcd.model.position import Checkpoint, Identity
+from cdcd.model.sequence import SequenceValue
 from cdcd.model.table import Table
 from cdcd.rows import RowForm
 from connectors.postgres.ask import Asker
@@ -27,6 +28,7 @@ from connectors.postgres.order import read_bounds
 from connectors.postgres.position import Lsn
 from connectors.postgres.publication import drop_publication, exists, publish_tables
 from connectors.postgres.replication import Session
+from connectors.postgres.sequences import read_sequences
 from connectors.postgres.server import flushed, next_xid, read_identity, verify_server
 from connectors.postgres.slot import drop_slot, free_slot, read_slot, start_statement, starting, verify_slot
 from connectors.postgres.snapshot import PostgresSnapshot
@@ -297,6 +299,9 @@ class PostgresSource:
 
     def objects(self, tables: Sequence[Table]) -> list[str]:
         return read_objects(self._side_asker, tables)
+
+    def sequences(self, tables: Sequence[Table]) -> list[SequenceValue]:
+        return read_sequences(self._side_asker, tables)
 
     def check(self, tables: Sequence[Table]) -> list[Finding]:
         return check_source(

@@ -54,6 +54,10 @@ class SourceCase(ABC):
         """The position the slot was told, printed."""
 
     @abstractmethod
+    def sequence(self, name: str, value: int) -> None:
+        """Have a sequence in schema `menu`, used by the tables there, whose last value is this."""
+
+    @abstractmethod
     def rows(self, spec: Spec) -> Rows:
         """What is there now, as text, sorted."""
 
@@ -83,6 +87,14 @@ class SinkCase(ABC):
     @abstractmethod
     def add_unique(self, spec: Spec) -> None:
         """Make the spec's unique constraints at the target."""
+
+    @abstractmethod
+    def sequence(self, name: str, value: int) -> None:
+        """Make a sequence in schema `menu` whose last value is this."""
+
+    @abstractmethod
+    def next_value(self, name: str) -> int:
+        """What the application is given next."""
 
     @abstractmethod
     def newer_version(self) -> None:

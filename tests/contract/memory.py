@@ -75,6 +75,9 @@ class MemorySourceCase(SourceCase):
             self.server.log.flush()
             self.server.changed.notify_all()
 
+    def sequence(self, name: str, value: int) -> None:
+        self.server.sequences[f"menu.{name}"] = value
+
     def rows(self, spec: Spec) -> Rows:
         return self.server.rows(spec.id)
 
@@ -107,6 +110,13 @@ class MemorySinkCase(SinkCase):
 
     def add_unique(self, spec: Spec) -> None:
         self.server.create(table_of(spec), unique=spec.unique)
+
+    def sequence(self, name: str, value: int) -> None:
+        self.server.sequences[f"menu.{name}"] = value
+
+    def next_value(self, name: str) -> int:
+        self.server.sequences[f"menu.{name}"] += 1
+        return self.server.sequences[f"menu.{name}"]
 
     def newer_version(self) -> None:
         session = self.server.connect("test")

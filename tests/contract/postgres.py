@@ -131,6 +131,11 @@ class PostgresSourceCase(SourceCase):
         query = "SELECT confirmed_flush_lsn::text FROM pg_replication_slots WHERE slot_name = %s"
         return str(self._database.admin(query, f"cdcd_{self._name}")[0][0])
 
+    def sequence(self, name: str, value: int) -> None:
+        self._database.sql(f"CREATE SEQUENCE IF NOT EXISTS menu.{name}")
+        self._database.sql(f"ALTER TABLE menu.items ALTER id SET DEFAULT nextval('menu.{name}')")
+        self._database.sql(f"SELECT setval('menu.{name}', %s)", value)
+
     def rows(self, spec: Spec) -> Rows:
         return rows(self._database, spec)
 
@@ -175,6 +180,13 @@ class PostgresSinkCase(SinkCase):
     def add_unique(self, spec: Spec) -> None:
         for unique in spec.unique:
             self._database.sql(f"ALTER TABLE {spec.id} ADD UNIQUE ({', '.join(unique)})")
+
+    def sequence(self, name: str, value: int) -> None:
+        self._database.sql(f"CREATE SCHEMA IF NOT EXISTS menu; CREATE SEQUENCE menu.{name}")
+        self._database.sql(f"SELECT setval('menu.{name}', %s)", value)
+
+    def next_value(self, name: str) -> int:
+        return int(self._database.sql(f"SELECT nextval('menu.{name}')")[0][0])
 
     def newer_version(self) -> None:
         self._database.sql("UPDATE cdcd.version SET version = 999")

@@ -89,7 +89,6 @@ def test_between_versions(
 
 
 @pytest.mark.failure("TG-03")
-@pytest.mark.xfail(strict=True, reason="sequences are not carried yet: README, Not yet")
 def test_the_first_insert_after_cut_over(pair: Pair) -> None:
     """By the source's sequence, not by the highest value that is left."""
     pair.source.sql(TIES)
