@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import permutations
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -28,8 +29,9 @@ Load = Literal["full", "only", "skip"]
 TargetTables = Literal["create", "use", "truncate", "drop"]
 
 PREFIX = "cdcd_"
-LONGEST = 63 - len(PREFIX)
-"""A slot's name has at most 63 characters, of a-z, 0-9 and _; ours is the prefix and the pipeline's name."""
+LONGEST = 40
+"""A name has 63 characters at most where ends are strict about it, and a pipeline's stands in several, beside a prefix
+and a number of up to 17 digits. One rule for all ends, so that a pipeline can change its target."""
 
 
 class _Settings(BaseModel):
@@ -154,12 +156,22 @@ class FileSettings(_Settings):
 
 @dataclass(frozen=True, slots=True)
 class Pipeline:
-    """A pipeline ready to be wired: it has a name, and addresses that hide what is secret."""
+    """A pipeline ready to be wired: it has a name, and addresses that hide what is secret. `written` is what the person
+    wrote, by key, before ${NAME} was replaced."""
 
     name: str
     source: Address
     target: Address
     settings: PipelineSettings
+    written: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+    @property
+    def slot(self) -> str:
+        return self.settings.slot or PREFIX + self.name
+
+    @property
+    def publication(self) -> str:
+        return self.settings.publication or PREFIX + self.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +210,8 @@ def read_file(path: Path, overrides: Mapping[str, Any] | None = None, names: Seq
     except ValidationError as error:
         raise mistakes(error, places, _keys) from None
     pipelines = tuple(
-        _pipeline(settings, places, ("pipeline", number)) for number, settings in enumerate(parsed.pipeline)
+        _pipeline(settings, places, ("pipeline", number), raw["pipeline"][number])
+        for number, settings in enumerate(parsed.pipeline)
     )
     names = [pipeline.name for pipeline in pipelines]
     if doubles := sorted({name for name in names if names.count(name) > 1}):
@@ -207,7 +220,30 @@ def read_file(path: Path, overrides: Mapping[str, Any] | None = None, names: Seq
             why="the name is the pipeline's identity at both ends",
             hint="give each [[pipeline]] a name of its own",
         )
+    _refuse_shared(path, pipelines)
     return Config(pipelines, parsed.http, parsed.log)
+
+
+def _refuse_shared(path: Path, pipelines: Sequence[Pipeline]) -> None:
+    """Two pipelines of one source with one slot would take changes from each other; and a publication that one of them
+    makes, alters and drops is none that another may read. (One made by hand may be read by several.)"""
+    for one, other in permutations(pipelines, 2):
+        if not one.source.same_server(other.source):
+            continue
+        where = f'{path}: pipeline "{one.name}", key '
+        if one.settings.slot is not None and one.slot == other.slot:
+            raise UsageError(
+                f"{where}slot: '{one.slot}' is the slot of pipeline \"{other.name}\" too",
+                why="what is read from a slot by one is gone for the other",
+                hint=f"leave it out: the slot is then {PREFIX}{one.name}",
+            )
+        same = one.source.database == other.source.database
+        if same and one.settings.publication == other.publication and other.settings.publication is None:
+            raise UsageError(
+                f"{where}publication: '{other.publication}' belongs to pipeline \"{other.name}\"",
+                why="that pipeline makes it, alters it as tables join, and drops it",
+                hint="leave it out, or make a publication by hand, which any number of pipelines may read",
+            )
 
 
 def from_options(options: Mapping[str, Any], words: Mapping[str, str] | None = None) -> Pipeline:
@@ -218,7 +254,7 @@ def from_options(options: Mapping[str, Any], words: Mapping[str, str] | None = N
         settings = PipelineSettings.model_validate(_expanded(given, places, ()))
     except ValidationError as error:
         raise mistakes(error, places, _keys) from None
-    return _pipeline(settings, places, ())
+    return _pipeline(settings, places, (), given)
 
 
 def default_name(address: Address) -> str:
@@ -234,10 +270,12 @@ def default_name(address: Address) -> str:
     return name
 
 
-def _pipeline(settings: PipelineSettings, places: Places, path: tuple[str | int, ...]) -> Pipeline:
+def _pipeline(
+    settings: PipelineSettings, places: Places, path: tuple[str | int, ...], written: Mapping[str, Any]
+) -> Pipeline:
     source = Address(settings.source.url, settings.source.password_file, places.name((*path, "from")))
     target = Address(settings.target.url, settings.target.password_file, places.name((*path, "to")))
-    return Pipeline(settings.name or default_name(source), source, target, settings)
+    return Pipeline(settings.name or default_name(source), source, target, settings, written)
 
 
 def _expanded(value: Any, places: Places, path: tuple[str | int, ...]) -> Any:

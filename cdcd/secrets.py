@@ -68,6 +68,13 @@ def _stray(parts: SplitResult) -> bool:
     return "@" in outside or parts.netloc.count("@") > 1
 
 
+def _split(host: str) -> tuple[str, str]:
+    """`HOST:PORT` → host, in small letters, and port ("": none)."""
+    found = _HOST.fullmatch(host)
+    assert found is not None, "checked when the URL was taken apart"
+    return found[1].lower(), (found[2] or "").removeprefix(":")
+
+
 @dataclass(frozen=True, slots=True, repr=False)
 class Address:
     """Where a server is, as it was written: `${NAME}` not yet replaced, the password's file not yet read.
@@ -103,6 +110,14 @@ class Address:
         parts = self._parts()
         asked = dict(parse_qsl(parts.query)).get("dbname", "")
         return unquote(parts.path.lstrip("/")) or asked
+
+    def same_server(self, other: Address) -> bool:
+        """Whether both URLs name the same hosts; a port that only one of them names may be the other's default."""
+        hosts = [one._parts().netloc.rpartition("@")[2].split(",") for one in (self, other)]
+        mine, theirs = (list(map(_split, its)) for its in hosts)
+        return len(mine) == len(theirs) and all(
+            a == b and (p == q or not (p and q)) for (a, p), (b, q) in zip(mine, theirs, strict=True)
+        )
 
     @property
     def bare_password(self) -> bool:

@@ -89,7 +89,7 @@ def test_the_example_has_every_key() -> None:
         (ONE + "tables = [1]", ["key tables", "must be a list of patterns"]),
         (ONE + 'name = "Shop-1"', ["key name", "a-z, 0-9 and _", "'-', 'S'"]),
         (ONE + 'name = ""', ["key name", "must not be empty"]),
-        (ONE + f'name = "{"x" * 59}"', ["key name", "at most 58 characters"]),
+        (ONE + f'name = "{"x" * 41}"', ["key name", "at most 40 characters"]),
         (ONE + "from_now = true", ["pipeline number 1", "load = 'skip'"]),
         (ONE + 'load = "only"\nuntil = "caught-up"', ["until does not go with load = 'only'"]),
         (ONE + 'until = ""', ["until must be"]),
@@ -97,6 +97,12 @@ def test_the_example_has_every_key() -> None:
         (ONE + "[http]\nlisten = 'h:99999'", ["key http.listen", "HOST:PORT"]),
         (ONE + "[http]\nlissten = 'h:80'", ["key http.lissten", "did you mean 'listen'"]),
         (ONE + "[log]\nlevel = 'loud'", ["key log.level", "'debug', 'info', 'warning' or 'error'"]),
+        (ONE + 'slot = "s"\n[[pipeline]]\nname = "b"\nslot = "s"\n' + ENDS,
+         ['pipeline "shop", key slot', "'s' is the slot of pipeline \"b\" too", "cdcd_shop"]),
+        (ONE + '[[pipeline]]\nname = "b"\nslot = "cdcd_shop"\n' + ENDS.replace("@db1/", "@DB1:5432/"),
+         ['pipeline "b", key slot', "pipeline \"shop\" too"]),
+        (ONE + '[[pipeline]]\nname = "b"\npublication = "cdcd_shop"\n' + ENDS,
+         ['pipeline "b", key publication', "belongs to pipeline \"shop\"", "by hand"]),
         (ONE + ONE, ["two pipelines are named 'shop'"]),
         ('[[pipeline]]\nfrom = "db1/shop"\nto = "postgresql://h/d"', ["key from", "not a URL"]),
         ('[[pipeline]]\nfrom = 5\nto = "postgresql://h/d"', ["key from"]),
@@ -166,3 +172,15 @@ def test_picking(tmp_path: Path) -> None:
 
 def test_overrides_stand_over_the_file(tmp_path: Path) -> None:
     assert read(tmp_path, ONE, until="caught-up").pipelines[0].settings.finite
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        ONE + 'slot = "s"\n[[pipeline]]\nname = "b"\nslot = "s"\n' + ENDS.replace("@db1/", "@db3/"),
+        ONE + 'publication = "p"\n[[pipeline]]\nname = "b"\npublication = "p"\n' + ENDS,
+    ],
+)
+def test_what_two_pipelines_may_share(tmp_path: Path, text: str) -> None:
+    """A slot's name on two servers; a publication made by hand."""
+    assert read(tmp_path, text).pipelines
