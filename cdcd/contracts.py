@@ -83,6 +83,11 @@ class Snapshot(Protocol):
     @property
     def position(self) -> Position: ...
 
+    @property
+    def readable(self) -> bool:
+        """False: it is a place only, and what is unread waits for another snapshot."""
+        ...
+
     def read(self, table: Table, chunk: Chunk, forms: Sequence[RowForm]) -> Blocks:
         """Loader threads, side by side. Each call uses a connection of its own, ended when `data` is exhausted or
         closed. Raises SnapshotLost where the table was rewritten, truncated or altered after L (T-PG-6)."""
@@ -111,14 +116,15 @@ class Source(Protocol):
 
     def intent(self) -> Mapping[str, Any]:
         """What prepare() is about to create at the source (slot and publication names, a nonce), as JSON. Nothing is
-        created."""
+        created. `found`: where the stream begins was there before, made by somebody else."""
         ...
 
     def prepare(self, tables: Sequence[Table], intent: Mapping[str, Any], load: bool) -> Snapshot:
         """Make what is missing at the source (publication first, then slot) and return the snapshot at the slot's place
-        (load False: the place only; its `read` must not be called). A slot of that name is there already: raises
-        StateRefused unless the intent was stored by an earlier run, then it is dropped and made anew, as nothing was
-        started with it. Blocks behind open writing transactions (T-PG-13): logs who blocks; ended by `interrupt`."""
+        (load False: the place only; its `read` must not be called). A slot of that name is there already: one that an
+        earlier run stored the intent of (`stored`) is dropped and made anew, as nothing was started with it; one
+        that was `found` is begun at where it stands if it was given by hand, and has no snapshot to read; else
+        StateRefused. Blocks behind open writing transactions (T-PG-13): logs who blocks; ended by `interrupt`."""
         ...
 
     def publish(self, tables: Sequence[Table]) -> None:
@@ -201,8 +207,9 @@ class Source(Protocol):
         """End all connections; what was made at the source stays."""
         ...
 
-    def drop(self) -> None:
-        """Remove what `prepare` made at the source (the slot; the publication if it is ours)."""
+    def drop(self, intent: Mapping[str, Any] | None = None) -> None:
+        """Remove what `prepare` made at the source by that intent, and nothing that was there before or was given by
+        hand. None: nothing is known of an intent; what bears the pipeline's own names is ours."""
         ...
 
 

@@ -47,10 +47,11 @@ def drop(
     if not yes:
         _ask(pipeline)
     dropped = []
+    told = wiring.target_status(pipeline)  # who made the slot is stored there
     # The slot first: left behind alone, it would fill the source's disk.
     try:
         with wiring.opened(wiring.source(pipeline)) as end:
-            end.drop()
+            end.drop((told or {}).get("intent"))
         dropped.append("source")
     except CdcdError as error:
         if not (force and error.retryable):

@@ -9,6 +9,8 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
+from collections.abc import Mapping
+from typing import Any
 
 from cdcd.contracts import Claim, Request, Sink, Snapshot, Source, Ticket
 from cdcd.engine.begin import begin
@@ -61,6 +63,7 @@ class Attempt:
         self._until: Position | None = None
         self._durable: Position | None = None
         self._granted: dict[int, Request] = {}
+        self._intent: Mapping[str, Any] = {}
         self._inside = False  # whether the last group applied was a piece of a transaction
 
     def run(self, owner: str, take_over: bool) -> Outcome:
@@ -89,10 +92,10 @@ class Attempt:
     # --- where it stands ----------------------------------------------------------------------------------------
 
     def _start(self, claim: Claim) -> tuple[Snapshot | None, Checkpoint]:
-        self._finished = claim.finished
+        self._finished, self._intent = claim.finished, claim.intent
         if claim.checkpoint is None:
             self._progress.phase = "checking"
-            snapshot, tables, chunks = begin(self._source, self._sink, claim, self._options)
+            snapshot, tables, chunks, self._intent = begin(self._source, self._sink, claim, self._options)
             self._ledger = Ledger({table.id: table for table in tables}, chunks)
             checkpoint = Checkpoint(snapshot.position)
         else:
@@ -104,8 +107,8 @@ class Attempt:
         self._progress.tables = len(self._ledger.tables)
         self._note_chunks()
         self._settled(checkpoint.position)
-        if snapshot is not None and self._options.load == "skip":
-            snapshot.close()  # only its place was wanted
+        if snapshot is not None and (self._options.load == "skip" or not snapshot.readable):
+            snapshot.close()  # only its place was wanted, or is all there is
             snapshot = None
         return snapshot, checkpoint
 
@@ -146,7 +149,7 @@ class Attempt:
 
     def _leave(self) -> Outcome:
         """A finished copy leaves nothing behind: no slot, no control rows."""
-        self._source.drop()
+        self._source.drop(self._intent)
         self._sink.drop()
         return Outcome.CONSISTENT
 

@@ -6,7 +6,8 @@ durable before the slot exists, and the checkpoint, with tables and chunks, is w
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 from cdcd.contracts import Claim, Finding, Sink, Snapshot, Source
 from cdcd.engine.options import Options
@@ -20,31 +21,48 @@ from cdcd.model.table import Table
 log = get_logger("engine.begin")
 
 
-def begin(source: Source, sink: Sink, claim: Claim, options: Options) -> tuple[Snapshot, list[Table], list[Chunk]]:
-    """Start what was never started. Returns the snapshot at the first checkpoint, and what was stored with it."""
+class Begun(NamedTuple):
+    """The snapshot at the first checkpoint, and what was stored with it."""
+
+    snapshot: Snapshot
+    tables: list[Table]
+    chunks: list[Chunk]
+    intent: Mapping[str, Any]
+
+
+def begin(source: Source, sink: Sink, claim: Claim, options: Options) -> Begun:
+    """Start what was never started."""
     load = options.load != "skip"
-    if not load and not options.from_now:
-        raise UsageError(
-            f"pipeline {options.name} has no checkpoint to go on from",
-            why="with --load skip nothing is copied, and where to begin the stream is not said",
-            hint="add --from-now to begin at the source's present place (the tables must be equal now), "
-            "or leave out --load skip",
-        )
+    intent = {**claim.intent, "stored": True} if claim.intent else source.intent()
+    _where_to_begin(options, bool(intent.get("found")))
     tables = selected(source, options)
     require(source.check(tables) + sink.check(tables))
     sink.prepare(tables)
-    intent = claim.intent
-    if intent:
-        intent = {**intent, "stored": True}
-    else:
-        intent = source.intent()
+    if not claim.intent:
         sink.intend(source.identity(), intent)
     snapshot = source.prepare(tables, intent, load)
     state = State.UNREAD if load else State.IN
     chunks = [chunk for table in tables for chunk in plan(source, table, options, state)]
     sink.start(Checkpoint(snapshot.position), tables, chunks)
     log.info("pipeline started", position=str(snapshot.position), tables=len(tables), chunks=len(chunks))
-    return snapshot, tables, chunks
+    return Begun(snapshot, tables, chunks, intent)
+
+
+def _where_to_begin(options: Options, found: bool) -> None:
+    """Without a load, the stream begins now, or where a slot made by hand stands; which one must be said."""
+    if options.load == "skip" and not options.from_now and not found:
+        raise UsageError(
+            f"pipeline {options.name} has no checkpoint to go on from",
+            why="with --load skip nothing is copied, and where to begin the stream is not said",
+            hint="add --from-now to begin at the source's present place (the tables must be equal now), give the slot "
+            "that was made when they were (--slot), or leave out --load skip",
+        )
+    if options.from_now and found:
+        raise UsageError(
+            "--from-now, and a slot that is there already",
+            why="the stream would begin where the slot stands, which is earlier",
+            hint="leave out --from-now, or give a slot that is not there yet",
+        )
 
 
 def selected(source: Source, options: Options) -> list[Table]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 from urllib.parse import urlsplit
 
 from cdcd.connector import SinkOptions, SourceOptions
@@ -28,6 +29,10 @@ def source(url: Callable[[], str], name: str, options: SourceOptions) -> MemoryS
 
 def sink(url: Callable[[], str], name: str, options: SinkOptions) -> MemorySink:
     return MemorySink(server(url()), name, policy="empty" if options.target_tables == "truncate" else "refuse")
+
+
+def status(url: Callable[[], str], name: str) -> Mapping[str, Any] | None:
+    return MemorySink(server(url()), name).status()
 
 
 def request(url: Callable[[], str], name: str, command: str, argument: str) -> int:

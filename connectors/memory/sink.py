@@ -21,6 +21,7 @@ from connectors.memory import control, form
 from connectors.memory.connections import Connections
 from connectors.memory.control import Control
 from connectors.memory.errors import ours
+from connectors.memory.place import Place
 from connectors.memory.server import MemoryServer
 from connectors.memory.session import Session
 
@@ -278,6 +279,31 @@ class MemorySink:
         with self._connections.asking("seen") as session:
             rows = session.select("cdcd.seen") if session.exists("cdcd.seen") else []
         return next((int(row[1] or 0) for row in rows if row[0] == self._pipeline), None)
+
+    def status(self) -> Mapping[str, Any] | None:
+        """What `cdcd status` asks, from another process, claiming nothing (Connector.status)."""
+        with Connections(self._server, f"cli/{self._pipeline}").asking("status") as session:
+            if not session.exists("cdcd.checkpoint") or self._control.epoch(session)[0] == 0:
+                return None
+            _, checkpoint, _, intent, finished = self._control.stored(session)
+            ids, chunks = self._control.tables(session), self._control.chunks(session)
+        tables = [
+            {
+                "id": table,
+                "chunks": sum(chunk.table == table for chunk in chunks),
+                "chunks_in": sum(chunk.table == table and chunk.state is State.IN for chunk in chunks),
+                "rows": sum(chunk.rows for chunk in chunks if chunk.table == table),
+            }
+            for table in ids
+        ]
+        place = control.mapping(checkpoint)["position"] if checkpoint else None
+        return {
+            "checkpoint": place and str(Place.from_json(place)),
+            "finished": finished is not None,
+            "seen": self.seen(),
+            "intent": control.mapping(intent),
+            "tables": tables,
+        }
 
     def wish(self, command: str, argument: str) -> int:
         """What `cdcd reload` does, from another process: leave a request, claiming nothing."""

@@ -32,6 +32,10 @@ class MemorySnapshot:
     def position(self) -> Place:
         return Place(self._export.at)
 
+    @property
+    def readable(self) -> bool:
+        return True
+
     def read(self, table: Table, chunk: Chunk, forms: Sequence[RowForm]) -> Blocks:
         """The rows of the chunk; connects at once, reads as `data` is consumed."""
         form = choose(forms)

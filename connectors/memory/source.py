@@ -251,8 +251,10 @@ class MemorySource:
         self._connections.close()
         self._reset()
 
-    def drop(self) -> None:
+    def drop(self, intent: Mapping[str, Any] | None = None) -> None:
         self.publish([])
+        if intent and intent["found"]:
+            return
         with self._connections.asking("drop") as session:
             with session.call("terminate"):
                 self._end_older(session)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from cdcd.errors import CdcdError
 from cdcd.log import get_logger
 from cdcd.model.table import Table
-from connectors.postgres.foreign import postponed, put_back
+from connectors.postgres.foreign import check_stayed, postponed, put_back
 from connectors.postgres.sessions import Session
 from connectors.postgres.writer import Writer
 
@@ -28,6 +28,8 @@ GROUP BY i.indkey::text, i.indclass::text, i.indcollation::text HAVING count(*) 
 def build(writer: Writer, pipeline: str, tables: Sequence[Table], statements: Sequence[str]) -> None:
     """Each statement in a transaction of its own: what took an hour is not done again after a crash."""
     with writer.durably() as session:
+        if writer.replica:
+            check_stayed(session, tables)
         statements = [*statements, *postponed(session, pipeline)]
     for statement in statements:
         with writer.durably() as session:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import struct
 import time
+from contextlib import suppress
 
 from cdcd.contracts import Reading
-from cdcd.errors import Unreachable
+from cdcd.errors import CdcdError, Unreachable
 from cdcd.model.group import Group
 from connectors.postgres.replication import Session
 from connectors.postgres.stream import EPOCH_2000, Stream
@@ -98,4 +99,8 @@ class Follower:
         self.stream.reply = False
 
     def close(self) -> None:
+        """Tell what was acknowledged last, if that can be done at once: until the next run the server keeps less."""
+        if self.confirmed > self._told:
+            with suppress(CdcdError):
+                self._tell()
         self._session.close()

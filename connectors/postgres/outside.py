@@ -14,7 +14,7 @@ _NAME = "cdcd status"
 """Not the pipeline's: a claim ends sessions that carry its name."""
 
 _EPOCH = """
-SELECT e.epoch, e.claimed, e.finished, e.source, c.checkpoint -> 'position', c.updated, s.counter, EXISTS (
+SELECT e.epoch, e.claimed, e.finished, e.source, e.intent, c.checkpoint -> 'position', c.updated, s.counter, EXISTS (
            SELECT FROM pg_stat_activity a WHERE a.application_name LIKE format('cdcd/%%s/%%s%%%%', e.pipeline, e.epoch))
 FROM cdcd.epochs e
 LEFT JOIN cdcd.checkpoints c ON c.pipeline = e.pipeline AND c.scope = ''
@@ -50,7 +50,7 @@ def _read(session: Session, name: str) -> Mapping[str, Any] | None:
     row = session.row(_EPOCH, (name,))
     if row is None:
         return None
-    epoch, claimed, finished, source, place, updated, seen, connected = row
+    epoch, claimed, finished, source, intent, place, updated, seen, connected = row
     return {
         "epoch": epoch,
         "claimed": claimed.isoformat(),
@@ -60,6 +60,7 @@ def _read(session: Session, name: str) -> Mapping[str, Any] | None:
         "checkpoint_stored": updated.isoformat() if updated is not None else None,
         "finished": finished,
         "source": source,
+        "intent": intent,
         "tables": [
             {"id": table, "chunks": chunks, "chunks_in": inside, "rows": rows, "bytes": size}
             for table, chunks, inside, rows, size in session.rows(_TABLES, (name,))

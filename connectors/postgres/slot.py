@@ -37,7 +37,10 @@ def read_slot(asker: Asker, name: str) -> Slot | None:
 def verify_slot(asker: Asker, name: str, database: str, checkpoint: int) -> Slot:
     """SlotLost unless the slot holds everything from `checkpoint` on (T-PG-14, PG-03, PG-08)."""
     where = {"slot": name, "position": format_lsn(checkpoint)}
-    again = "run: cdcd drop, then cdcd run --target-tables truncate, which copies everything again"
+    again = (
+        "run: cdcd drop, then cdcd run --target-tables truncate, which copies everything again; or, where nothing was "
+        "written since, cdcd run --load skip --from-now, and cdcd validate to prove it"
+    )
     slot = read_slot(asker, name)
     if slot is None:
         raise SlotLost(

@@ -50,6 +50,10 @@ class PostgresSnapshot:
     def position(self) -> Lsn:
         return Lsn(self.place)
 
+    @property
+    def readable(self) -> bool:
+        return self._name is not None
+
     def read(self, table: Table, chunk: Chunk, forms: Sequence[RowForm]) -> Blocks:
         if self._name is None or self._closed:
             raise SnapshotLost("the snapshot was closed, or is only a place", table=table.id)

@@ -25,7 +25,7 @@ from connectors.postgres.follow import Follower
 from connectors.postgres.locate import Locator
 from connectors.postgres.objects import read_objects
 from connectors.postgres.order import read_bounds
-from connectors.postgres.position import Lsn
+from connectors.postgres.position import Lsn, parse_lsn
 from connectors.postgres.publication import drop_publication, exists, publish_tables
 from connectors.postgres.replication import Session
 from connectors.postgres.sequences import read_sequences
@@ -207,17 +207,31 @@ class PostgresSource:
     # --- slot and snapshots ---------------------------------------------------------------------------------------
 
     def intent(self) -> Mapping[str, Any]:
-        """`found`: a slot of that name was there before, and is not ours to drop, whoever asks later."""
-        found = read_slot(self._asker, self.slot) is not None
+        """`found`, `given`: slot and publication that are not ours to drop, whoever asks later."""
         return {
-            "slot": self.slot, "publication": self.publication, "nonce": secrets.token_hex(8), "found": found
-        }  # fmt: skip
+            "slot": self.slot,
+            "found": read_slot(self._asker, self.slot) is not None,
+            "publication": self.publication,
+            "given": not self._own_publication,
+            "nonce": secrets.token_hex(8),
+        }
 
     def prepare(self, tables: Sequence[Table], intent: Mapping[str, Any], load: bool) -> PostgresSnapshot:
+        by_hand = bool(intent.get("found")) and not self._own_slot and not self._temporary
         if self._own_publication:
+            if by_hand:
+                raise UsageError(
+                    "a slot that is there already, without the publication that it was made for",
+                    why="changes are decoded with the catalogue of their own time: to a slot that is older than its "
+                    "publication they are lost, or an error",
+                    hint="make the publication, then the slot, and give both: --publication … --slot …",
+                    slot=self.slot,
+                )
             publish_tables(self._asker, self.publication, tables)
         elif not exists(self._asker, self.publication):
             raise UsageError("the publication does not exist", publication=self.publication)
+        if by_hand:
+            return self._standing()
         if not self._temporary and read_slot(self._asker, self.slot) is not None:
             self._drop_unstarted(intent)
         session = self._connect()
@@ -237,7 +251,7 @@ class PostgresSource:
 
     def _drop_unstarted(self, intent: Mapping[str, Any]) -> None:
         """A slot is there. Ours, if an earlier run stored that it was about to make it: nothing was started with it."""
-        if not (intent.get("stored") and not intent.get("found")) or not self._own_slot:
+        if not intent.get("stored") or intent.get("found"):
             raise StateRefused(
                 "a replication slot of this name exists, and this pipeline never started",
                 why="another pipeline of the same name reads this source for another target, or the slot is left over "
@@ -248,6 +262,14 @@ class PostgresSource:
             )
         log.info("slot of an unfinished start dropped", slot=self.slot)
         drop_slot(self._asker, self.slot, self._app, self._wake)
+
+    def _standing(self) -> PostgresSnapshot:
+        """The place of a slot made by hand: whatever was exported when it was made is not ours to read."""
+        slot = read_slot(self._asker, self.slot)
+        place = parse_lsn(slot["confirmed_flush_lsn"] or "0/0") if slot is not None else 0
+        verify_slot(self._asker, self.slot, self.identity().database, place)
+        log.info("slot found", slot=self.slot, place=str(Lsn(place)))
+        return self._snapshot_of(Exported(place, None), None)
 
     def snapshot(self) -> PostgresSnapshot:
         session = self._connect("snapshot")
@@ -340,10 +362,11 @@ class PostgresSource:
         if self._own_publication:
             publish_tables(self._side_asker, self.publication, tables)
 
-    def drop(self) -> None:
+    def drop(self, intent: Mapping[str, Any] | None = None) -> None:
         self._end_stream()
-        if self._own_slot:
-            drop_slot(self._asker, self.slot, self._app, self._wake)
-        if self._own_publication:
-            drop_publication(self._asker, self.publication)
+        made = intent or {"found": not self._own_slot}
+        if not made.get("found"):
+            drop_slot(self._asker, made.get("slot", self.slot), self._app, self._wake)
+        if not made.get("given", not self._own_publication):
+            drop_publication(self._asker, made.get("publication", self.publication))
 

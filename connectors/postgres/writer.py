@@ -87,7 +87,8 @@ class Writer:
         self._epoch = epoch
         self._expected = expected
         self._tables = tables
-        self._replica = replica
+        self.replica = replica
+        """Whether the session fires no triggers and checks no foreign keys."""
         self._open = False
         self._failed = False
         self._flushed = 0
@@ -111,7 +112,7 @@ class Writer:
                 else:
                     truncate(self.session, step, self._shape, position)
             if group.unread and empty_chunks(
-                self.session, self._pipeline, group.unread, self._tables, self._shape, self._replica
+                self.session, self._pipeline, group.unread, self._tables, self._shape, self.replica
             ):
                 self.look_again()
             return None if checkpoint is None else self._commit(checkpoint)
@@ -192,7 +193,7 @@ class Writer:
     # --- a step of changes -------------------------------------------------------------------------------------------
 
     def _rows(self, step: Rows, position: str | None) -> None:
-        if not self._replica:
+        if not self.replica:
             self._cascading |= {
                 self._shape(one.table).oid for one in step.logs.values() if DELETE in one.ops or MOVE in one.ops
             }
@@ -243,7 +244,7 @@ class Writer:
 
     def _independent(self, logs: list[TableLog]) -> bool:
         """Whether the tables may be written in any order: nothing checks foreign keys, or there are none."""
-        if self._replica or len(logs) == 1:
+        if self.replica or len(logs) == 1:
             return True
         oids = {self._shape(one.table).oid for one in logs}
         return not any(self._shape(one.table).references & oids for one in logs)

@@ -56,6 +56,10 @@ class _Read:
     def position(self) -> Lsn:
         return self._snapshot.position
 
+    @property
+    def readable(self) -> bool:
+        return self._snapshot.readable
+
     def read(self, table: Table, chunk: Chunk, forms: Sequence[RowForm]) -> Blocks:
         self._hands.before_read(chunk)
         self._hands.read.append(chunk.id)

@@ -200,6 +200,25 @@ class TestForeignKeys:
             pipeline.equal(table)
 
 
+    @pytest.mark.failure("T-PT-7")
+    def test_a_foreign_key_that_stayed_while_nobody_checked_it(self, source_db: Database, target_db: Database) -> None:
+        """Fails where the replica role writes and nobody looks at the keys afterwards: orphans for ever."""
+        source_db.sql("CREATE TABLE par (id int, part int, PRIMARY KEY (id, part)); INSERT INTO par VALUES (1, 1)")
+        source_db.sql("CREATE TABLE chi (id int PRIMARY KEY, par int, part int)")
+        source_db.sql("INSERT INTO chi VALUES (1, 1, 1), (2, NULL, 9), (3, 5, 1)")
+        target_db = target_db.as_role(TARGET_REPLICA)
+        target_db.sql("CREATE TABLE par (id int, part int, PRIMARY KEY (id, part))")
+        target_db.sql("CREATE TABLE chi (id int PRIMARY KEY, par int, part int)")
+        target_db.sql("ALTER TABLE chi ADD FOREIGN KEY (par, part) REFERENCES par")
+        with Running(source_db, target_db, target_tables="use") as pipeline:
+            error = pipeline.stopped_by(Conflict)
+            assert error.what == "public.chi has rows that refer to none of public.par"
+            assert (error.where["constraint"], error.where["rows"]) == ("chi_par_part_fkey", 1)
+        target_db.sql("ALTER TABLE chi DROP CONSTRAINT chi_par_part_fkey")
+        with Running(source_db, target_db, target_tables="use") as pipeline:
+            pipeline.equal("public.chi", "public.par")
+
+
 class TestHugeTransactions:
     @pytest.mark.failure("T-PT-4")
     def test_a_piece_fails_in_the_middle(self, source_db: Database, target_db: Database) -> None:
