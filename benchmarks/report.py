@@ -30,6 +30,8 @@ named, on the same two servers in the same run; *spread* is the lowest and the h
   start is in, and it is the same two looks at the servers for everyone.
 - Logical replication runs as a subscription with PostgreSQL's defaults, and once more with `synchronous_commit = on`;
   the bar is the faster of the two medians. cdcd runs with its defaults, as roles that are no superusers.
+- Below the table stands how fast the source sends the same backlog to its own pg_recvlogical, which throws it away: the
+  walsender decodes on one core, for whoever reads, and no reader comes far above that.
 - After each run the servers' digests of both tables are compared.
 """
 

@@ -9,7 +9,8 @@ from statistics import median
 
 @dataclass(frozen=True, slots=True)
 class Ratio:
-    """How many times as fast as the fastest peer cdcd is. `seconds` are each contender's, run by run, "cdcd" first."""
+    """How many times as fast as the fastest peer cdcd is. `seconds` are each contender's, run by run, "cdcd" first.
+    `floor`: seconds in which the source sends all of it to a program that throws it away."""
 
     work: str
     against: str
@@ -17,6 +18,7 @@ class Ratio:
     seconds: Mapping[str, Sequence[float]]
     at_least: float
     aim: float
+    floor: Sequence[float] = ()
 
     @property
     def bar(self) -> str:
@@ -53,6 +55,10 @@ class Ratio:
             if len(seconds) < len(self.seconds["cdcd"]):
                 mark = f" ({len(seconds)} run, too slow to be the bar)"
             lines.append(f"{name}{mark}: {median(rates):,.0f} ({min(rates):,.0f}–{max(rates):,.0f})")
+        if self.floor:
+            floor = median(self.floor)
+            ratio = median(self.seconds[self.bar]) / floor
+            lines.append(f"sent to pg_recvlogical, into nothing: {self.rows / floor / 1000:,.0f}, {ratio:.2f}× the bar")
         return lines
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from benchmarks import floor
 from benchmarks.clock import Watch, place
 from benchmarks.contenders import PUBLICATION, Cdcd, Contender, Native
 from benchmarks.mixed import Backlog
@@ -27,9 +28,11 @@ def measure(servers: Servers, backlog: Backlog, runs: int, at_least: float, aim:
         for contender in contenders:
             for run in range(runs):
                 contender.prepare(run)
+        floor.prepare(pair)
         start = place(pair)
         say(f"{work}: writing the backlog")
         backlog.write(pair.source)
+        end = place(pair)
         seconds: dict[str, list[float]] = {contender.name: [] for contender in contenders}
         for run in range(runs):
             turn = run % len(contenders)
@@ -39,7 +42,9 @@ def measure(servers: Servers, backlog: Backlog, runs: int, at_least: float, aim:
                 took = _one(pair, backlog, contender, run, start)
                 seconds[contender.name].append(took)
                 say(f"  {run + 1}/{runs} {contender.name}: {took:.2f} s, {backlog.rows / took:,.0f} rows/s")
-    return Ratio(work, "logical replication", backlog.rows, seconds, at_least, aim)
+        bare = floor.measure(pair, start, end)
+        say(f"  pg_recvlogical, into nothing: {min(bare):.2f}–{max(bare):.2f} s")
+    return Ratio(work, "logical replication", backlog.rows, seconds, at_least, aim, bare)
 
 
 def _hopeless(name: str, seconds: dict[str, list[float]]) -> bool:
