@@ -12,7 +12,7 @@ the engine closes both ends, claims again, and opens the source at what the sink
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Protocol
@@ -105,6 +105,11 @@ class Source(Protocol):
 
     def check(self, tables: Sequence[Table]) -> list[Finding]:
         """Everything that would go wrong, before anything is started. Changes nothing."""
+        ...
+
+    def left_out(self, named: Collection[str]) -> list[tuple[str, Finding]]:
+        """What looks like a table and cannot be carried, by its id, each with the warning that says why. `named`: ids
+        that somebody asked for by their whole name, where there are things that nobody else expects to be carried."""
         ...
 
     def identity(self) -> Identity: ...

@@ -12,6 +12,7 @@ import typer
 from typer.exceptions import TyperException
 
 from cdcd import __version__
+from cdcd.cli.check import check
 from cdcd.cli.config import config
 from cdcd.cli.drop import drop
 from cdcd.cli.reload import reload
@@ -23,7 +24,7 @@ from cdcd.cli.validate import validate
 from cdcd.errors import CdcdError, Interrupted, UsageError
 from cdcd.secrets import hide
 
-COMMANDS: tuple[Callable[..., Any], ...] = (run, tail, validate, status, sequences, reload, config, drop)
+COMMANDS: tuple[Callable[..., Any], ...] = (check, run, tail, validate, status, sequences, reload, config, drop)
 """One file each, in this order in --help."""
 
 EPILOG = (

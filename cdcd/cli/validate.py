@@ -21,9 +21,9 @@ from rich.table import Table
 from cdcd import wiring
 from cdcd.cli.options import File, From, Json, Name, Names, Tables, To, chosen, start_log
 from cdcd.config import Pipeline
-from cdcd.engine.begin import selected
 from cdcd.engine.compare import Comparison
 from cdcd.engine.compare_report import Kind, TableReport, judge
+from cdcd.engine.examine import selected
 from cdcd.errors import CdcdError
 from cdcd.secrets import hide
 

@@ -6,13 +6,14 @@ durable before the slot exists, and the checkpoint, with tables and chunks, is w
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from cdcd.contracts import Claim, Finding, Sink, Snapshot, Source
+from cdcd.contracts import Claim, Sink, Snapshot, Source
+from cdcd.engine.examine import examine, require
 from cdcd.engine.options import Options
 from cdcd.engine.plan import plan
-from cdcd.errors import CheckFailed, UsageError
+from cdcd.errors import UsageError
 from cdcd.log import get_logger
 from cdcd.model.chunk import Chunk, State
 from cdcd.model.position import Checkpoint
@@ -35,8 +36,9 @@ def begin(source: Source, sink: Sink, claim: Claim, options: Options) -> Begun:
     load = options.load != "skip"
     intent = {**claim.intent, "stored": True} if claim.intent else source.intent()
     _where_to_begin(options, bool(intent.get("found")))
-    tables = selected(source, options)
-    require(source.check(tables) + sink.check(tables))
+    examined = examine(source, sink, options)
+    require(examined.findings)
+    tables = examined.tables
     sink.prepare(tables)
     if not claim.intent:
         sink.intend(source.identity(), intent)
@@ -63,38 +65,3 @@ def _where_to_begin(options: Options, found: bool) -> None:
             why="the stream would begin where the slot stands, which is earlier",
             hint="leave out --from-now, or give a slot that is not there yet",
         )
-
-
-def selected(source: Source, options: Options) -> list[Table]:
-    """The source's tables that the patterns choose; none is a mistake."""
-    there = source.tables()
-    tables = [table for table in there if options.selection.matches(table.id)]
-    if not tables:
-        raise UsageError(
-            "no table is selected",
-            why=f"the patterns {', '.join(options.selection.patterns) or '(all)'} match none of {len(there)} tables",
-            hint="name tables as schema.table, as in: " + ", ".join(table.id for table in there[:5]),
-        )
-    return tables
-
-
-def require(findings: Sequence[Finding]) -> None:
-    """Warnings are logged; one error or more is CheckFailed, which names all of them."""
-    errors = [finding for finding in findings if finding.level == "error"]
-    for finding in findings:
-        if finding.level != "error":
-            log.warning(finding.message, id=finding.id, evidence=finding.evidence, mend=finding.mend)
-    if errors:
-        raise CheckFailed(
-            f"{len(errors)} thing{'s' if len(errors) > 1 else ''} would go wrong:\n"
-            + "\n".join(_sentence(finding) for finding in errors)
-        )
-
-
-def _sentence(finding: Finding) -> str:
-    lines = [f"  [{finding.id}] {finding.message}"]
-    if finding.evidence:
-        lines.append(f"      seen: {finding.evidence}")
-    if finding.mend:
-        lines.append(f"      mend: {finding.mend}")
-    return "\n".join(lines)

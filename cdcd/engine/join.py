@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from cdcd.contracts import Sink, Source
-from cdcd.engine.begin import require
+from cdcd.engine.examine import require
 from cdcd.engine.judge import by_table
 from cdcd.engine.ledger import Ledger
 from cdcd.engine.options import Options

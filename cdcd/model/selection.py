@@ -39,6 +39,17 @@ class Selection:
             return False
         return not included or any(_compile(p).fullmatch(table_id) for p in included)
 
+    @property
+    def named(self) -> tuple[str, ...]:
+        """The tables included by their whole name, without a wildcard."""
+        return tuple(p for p in self.patterns if not p.startswith("!") and not {"*", "?"} & set(p))
+
+    def idle(self, table_ids: Iterable[str]) -> list[str]:
+        """The inclusions that match none of these."""
+        ids = list(table_ids)
+        included = [p for p in self.patterns if not p.startswith("!")]
+        return [p for p in included if not any(_compile(p).fullmatch(id) for id in ids)]
+
     @staticmethod
     def of(patterns: Iterable[str] | None) -> Selection:
         chosen: Sequence[str] = [p.strip() for text in (patterns or ()) for p in text.split(",") if p.strip()]

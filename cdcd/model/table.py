@@ -56,7 +56,7 @@ class Table:
     a multiset and an old row is named by all of its columns. `oid` is the source's number of the table,
     `version` counts the shapes this pipeline has seen. `primary` is the primary key where there is one.
     `full` is true where the source sends whole old rows (REPLICA IDENTITY FULL). `bytes` and `rows` are the
-    source's estimates for planning, never facts.
+    source's estimates for planning, never facts. `unique` are the columns of its other unique indexes, for checks.
     """
 
     schema: str
@@ -70,6 +70,7 @@ class Table:
     partitioned: bool = False
     bytes: int = field(default=0, compare=False)
     rows: int = field(default=0, compare=False)
+    unique: tuple[tuple[str, ...], ...] = field(default=(), compare=False)
 
     @property
     def id(self) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from cdcd.contracts import Finding, Reading
@@ -59,6 +59,9 @@ class MemorySource:
             for table in tables
             if table.id not in there
         ]
+
+    def left_out(self, named: Collection[str]) -> list[tuple[str, Finding]]:
+        return []
 
     def identity(self) -> Identity:
         return Identity("memory", self._server.system, self._server.timeline, "memory")

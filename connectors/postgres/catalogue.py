@@ -29,7 +29,13 @@ SELECT c.oid::int8, n.nspname, c.relname, c.relkind = 'p', c.relreplident::text,
              WHERE i.indrelid = c.oid AND i.indisprimary AND k.place <= i.indnkeyatts ORDER BY k.place),
        ARRAY(SELECT a.attname::text FROM pg_index i, unnest(i.indkey) WITH ORDINALITY k (attnum, place)
              JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = k.attnum
-             WHERE i.indrelid = c.oid AND i.indisreplident AND k.place <= i.indnkeyatts ORDER BY k.place)
+             WHERE i.indrelid = c.oid AND i.indisreplident AND k.place <= i.indnkeyatts ORDER BY k.place),
+       (SELECT coalesce(jsonb_agg(u.names), '[]') FROM (
+            SELECT jsonb_agg(a.attname ORDER BY k.place) AS names
+            FROM pg_index i, unnest(i.indkey) WITH ORDINALITY k (attnum, place)
+            JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = k.attnum
+            WHERE i.indrelid = c.oid AND i.indisunique AND i.indpred IS NULL AND i.indexprs IS NULL
+              AND k.place <= i.indnkeyatts GROUP BY i.indexrelid) u)
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND c.relpersistence = 'p'
   AND n.nspname NOT IN ('pg_catalog', 'information_schema', %(ours)s) AND n.nspname !~ '^pg_'
@@ -88,12 +94,13 @@ def read_tables(connection: Connection, wanted: Sequence[str] | None = None) -> 
         found = cursor.fetchall()
         columns = _read_columns(connection, [row[0] for row in found])
     tables = []
-    for oid, schema, name, partitioned, identity, size, rows, primary, by_index in found:
+    for oid, schema, name, partitioned, identity, size, rows, primary, by_index, unique in found:
         key = {"d": primary, "f": primary, "i": by_index}.get(identity, [])
         tables.append(
             Table(
                 schema, name, tuple(columns.get(oid, ())), tuple(key), oid=oid, primary=tuple(primary),
                 full=identity == "f", partitioned=partitioned, bytes=size, rows=rows,
+                unique=tuple(map(tuple, unique)),
             )
         )  # fmt: skip
     return tables

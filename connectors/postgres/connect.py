@@ -39,8 +39,8 @@ SESSION: Mapping[str, str] = MappingProxyType(
 )
 """What output functions and long transactions depend on, sent as startup options."""
 
-SESSION_17 = "SET transaction_timeout = 0"
-"""Sent after login from version 17 on: as a startup option an older server would refuse it."""
+LATER = ((140000, "idle_session_timeout"), (170000, "transaction_timeout"))
+"""The other two such defaults, from which version on: as startup options an older server would refuse them."""
 
 LINK: Mapping[str, str] = MappingProxyType(
     {
@@ -59,6 +59,12 @@ def startup_options(settings: Mapping[str, str]) -> str:
     """The `options` parameter: `-c name=value …`, with blanks and backslashes escaped."""
     pairs = (f"{name}={value}" for name, value in settings.items())
     return " ".join("-c " + pair.replace("\\", "\\\\").replace(" ", "\\ ") for pair in pairs)
+
+
+def after_login(version: int) -> str | None:
+    """The statement that a session of this version begins with; one, as a walsender of old takes no more at once."""
+    calls = [f"set_config('{name}', '0', false)" for since, name in LATER if version >= since]
+    return f"SELECT {', '.join(calls)}" if calls else None
 
 
 def parameters(
@@ -100,10 +106,10 @@ def connect(
     except psycopg2.Error as error:
         raise translate(error, server=where) from None
     try:
-        if connection.server_version >= 170000:
+        if (statement := after_login(connection.server_version)) is not None:
             connection.autocommit = True
             with connection.cursor() as cursor:
-                cursor.execute(SESSION_17)
+                cursor.execute(statement)
             connection.autocommit = False
     except psycopg2.Error as error:
         connection.close()

@@ -12,7 +12,7 @@ import psycopg
 from psycopg import pq
 
 from cdcd.errors import CdcdError, Unreachable
-from connectors.postgres.connect import SESSION_17, address, parameters
+from connectors.postgres.connect import address, after_login, parameters
 from connectors.postgres.errors import named
 from connectors.postgres.wire import Wake, Wire, open_wire, result_error
 
@@ -35,8 +35,8 @@ class Session:
         self._wake = wake
         self._wire: Wire | None = None
         self.conn = self._login(wanted)
-        if self.version >= 170000:
-            self.run(SESSION_17)
+        if (statement := after_login(self.version)) is not None:
+            self.run(statement)
 
     def _login(self, wanted: dict[str, str]) -> pq.abc.PGconn:
         deadline = time.monotonic() + max(2.0, float(wanted["connect_timeout"]))

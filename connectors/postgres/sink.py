@@ -55,6 +55,7 @@ class PostgresSink:
                 why="it names the sessions there: up to 40 letters, digits, and . _ -",
                 hint="choose another name",
             )
+        self._url = url
         self._pipeline = name
         self._policy = target_tables
         self._settings = {} if commit_sync else LAZY
@@ -92,7 +93,8 @@ class PostgresSink:
 
     def check(self, tables: Sequence[Table]) -> list[Finding]:
         with self._sessions.brief() as session:
-            return check_target(session, tables, self._policy, self._sessions.try_replica(session))
+            replica = self._sessions.try_replica(session)
+            return check_target(session, self._url(), self._pipeline, tables, self._policy, replica)
 
     def prepare(self, tables: Sequence[Table]) -> None:
         with self._owner.durably() as session:

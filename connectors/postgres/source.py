@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 from weakref import WeakSet
 
@@ -19,7 +19,8 @@ from cdcd.model.table import Table
 from cdcd.rows import RowForm
 from connectors.postgres.ask import Asker
 from connectors.postgres.catalogue import read_tables
-from connectors.postgres.check import check_source
+from connectors.postgres.check import Asked, check_source
+from connectors.postgres.check_tables import left_out
 from connectors.postgres.export import Exported, create_slot, import_snapshot, wait_settled
 from connectors.postgres.follow import Follower
 from connectors.postgres.locate import Locator
@@ -43,7 +44,7 @@ class PostgresSource:
     """A database read through logical replication. `publication`, `slot`: given by hand, and then left as they are.
 
     `temporary`: the slot lives as long as this object (for tail). `binary`: ask for binary values where all tables
-    allow it.
+    allow it. `partitions`: "root", or "leaves": each partition is a table of its own. `log_disk`: see Asked.
     """
 
     def __init__(
@@ -59,12 +60,16 @@ class PostgresSource:
         list_transactions: bool = False,
         wants_old: bool = False,
         status_seconds: float = 10.0,
+        partitions: str = "root",
+        log_disk: int | None = None,
     ) -> None:
         self.name = name
         self.slot = slot or f"cdcd_{name}"
         self.publication = publication or f"cdcd_{name}"
         self._own_publication = publication is None
         self._own_slot = slot is None
+        self._by_root = partitions == "root"
+        self._log_disk = log_disk
         self._url: Callable[[], str] = url if callable(url) else lambda: url
         self._temporary = temporary
         self._binary_wanted = binary
@@ -326,9 +331,13 @@ class PostgresSource:
         return read_sequences(self._side_asker, tables)
 
     def check(self, tables: Sequence[Table]) -> list[Finding]:
-        return check_source(
-            self._asker, self._url(), self._app, self._wake, self.publication, self._own_publication, self.slot, tables
+        asked = Asked(
+            self._url(), self._app, self.publication, self._own_publication, self.slot, self._by_root, self._log_disk
         )
+        return check_source(self._asker, self._wake, asked, tables)
+
+    def left_out(self, named: Collection[str]) -> list[tuple[str, Finding]]:
+        return left_out(self._asker, self._by_root, named)
 
     # --- the end --------------------------------------------------------------------------------------------------
 

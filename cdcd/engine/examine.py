@@ -1,0 +1,94 @@
+"""What would go wrong with a pipeline, found by both ends before anything is started, or while it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from cdcd.contracts import Finding, Sink, Source
+from cdcd.engine.options import Options
+from cdcd.errors import CheckFailed, UsageError
+from cdcd.log import get_logger
+from cdcd.model.table import Table
+
+log = get_logger("engine.examine")
+
+UNKNOWN = "TABLE-UNKNOWN"
+FINDINGS: dict[str, tuple[str, str]] = {
+    UNKNOWN: ("warning", "A pattern of `tables` matches nothing at the source: misspelt, or not there yet.")
+}
+"""What the engine finds by itself: id, level, meaning. All others are the connectors'."""
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """The tables selected, and what was found at each end."""
+
+    tables: list[Table]
+    source: list[Finding]
+    target: list[Finding]
+
+    @property
+    def findings(self) -> list[Finding]:
+        return self.source + self.target
+
+
+def examine(source: Source, sink: Sink, options: Options) -> Examined:
+    """Ask both ends everything. Changes nothing at either."""
+    there = source.tables()
+    tables = [table for table in there if options.selection.matches(table.id)]
+    left = source.left_out(options.selection.named)
+    found = list(_left_out(left, options, bool(tables)))
+    if not tables and not found:
+        raise _nothing_selected(options, there)
+    for pattern in options.selection.idle([*(table.id for table in there), *(id for id, _ in left)]):
+        message = f"the pattern {pattern} matches no table"
+        found.append(Finding(UNKNOWN, FINDINGS[UNKNOWN][0], message, "a table made later would join"))
+    return Examined(tables, found + source.check(tables), sink.check(tables))
+
+
+def _left_out(left: Sequence[tuple[str, Finding]], options: Options, others: bool) -> Iterator[Finding]:
+    """Who asked for a table by its name, or selected nothing else, did not mean it to be left out."""
+    for id, finding in left:
+        if options.selection.matches(id):
+            grave = id in options.selection.named or not others
+            yield replace(finding, level="error") if grave else finding
+
+
+def selected(source: Source, options: Options) -> list[Table]:
+    """The source's tables that the patterns choose; none is a mistake."""
+    there = source.tables()
+    tables = [table for table in there if options.selection.matches(table.id)]
+    if not tables:
+        raise _nothing_selected(options, there)
+    return tables
+
+
+def _nothing_selected(options: Options, there: Sequence[Table]) -> UsageError:
+    return UsageError(
+        "no table is selected",
+        why=f"the patterns {', '.join(options.selection.patterns) or '(all)'} match none of {len(there)} tables",
+        hint="name tables as schema.table, as in: " + ", ".join(table.id for table in there[:5]),
+    )
+
+
+def require(findings: Sequence[Finding]) -> None:
+    """Warnings are logged; one error or more is CheckFailed, which names all of them."""
+    errors = [finding for finding in findings if finding.level == "error"]
+    for finding in findings:
+        if finding.level != "error":
+            log.warning(finding.message, id=finding.id, evidence=finding.evidence, mend=finding.mend)
+    if errors:
+        raise CheckFailed(
+            f"{len(errors)} thing{'s' if len(errors) > 1 else ''} would go wrong:\n" + "\n".join(map(sentence, errors))
+        )
+
+
+def sentence(finding: Finding) -> str:
+    """A finding in up to three lines."""
+    lines = [f"  [{finding.id}] {finding.message}"]
+    if finding.evidence:
+        lines.append(f"      seen: {finding.evidence}")
+    if finding.mend:
+        lines.append(f"      mend: {finding.mend}")
+    return "\n".join(lines)
