@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from cdcd.config import Pipeline
 from cdcd.connector import SinkOptions, SourceOptions
 from cdcd.contracts import Comparable, Sink, Source
-from cdcd.engine.begin import selected
+from cdcd.engine.examine import selected
 from cdcd.engine.options import Options
 from cdcd.engine.sequences import carry_sequences
 from cdcd.engine.task import Task
