@@ -41,11 +41,14 @@ SELECT l.pid, coalesce(a.datname, '?'), coalesce(a.usename, '?'), extract(epoch 
 FROM pg_locks l LEFT JOIN pg_stat_activity a ON a.pid = l.pid
 WHERE l.locktype = 'transactionid' AND l.mode = 'ExclusiveLock' AND l.granted AND l.pid IS NOT NULL
   AND l.pid <> pg_backend_pid() AND CASE WHEN a.xact_start IS NULL THEN age(l.transactionid) > 1000
-                                         ELSE a.xact_start < now() - interval '1 minute' END
+                                         ELSE a.xact_start < now() - make_interval(secs => %s) END
 ORDER BY age(l.transactionid) DESC LIMIT 5
 """
 
 _PREPARED = "SELECT gid, database::text, prepared::text FROM pg_prepared_xacts ORDER BY prepared LIMIT 5"
+
+LONG_OPEN = 60
+"""Seconds."""
 
 SMALL_WORK_MEM = 64 << 10
 """kB; the server's own default for logical_decoding_work_mem."""
@@ -136,7 +139,7 @@ def _settings(server: Mapping[str, Any]) -> Iterator[Finding]:
 
 def _waits(asker: Asker) -> Iterator[Finding]:
     """Whom the making of a slot or of a snapshot would wait for (T-PG-13)."""
-    for pid, database, role, seconds, age in asker.ask(_OPEN):
+    for pid, database, role, seconds, age in asker.ask(_OPEN, LONG_OPEN):
         since = f"for {seconds} s" if seconds is not None else f"since {age} transactions ago"
         yield finding("PG-OPEN-TRANSACTION", "a transaction that has written is open: no slot and no snapshot can be "
                       "made before it ends", f"process {pid} of {role} in database {database}, {since}",
