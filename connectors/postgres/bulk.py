@@ -52,13 +52,13 @@ class Bulk:
 
     def ready(self, net: Net) -> None:
         """Make the stages that this net change needs: before a savepoint, as a rollback to it would take them."""
-        whole = row_items(self.form.columns)
+        whole = row_items(self.shape, self.form.columns)
         if net.updates or (net.deletes and not self._key):
             self._stage("u", whole)
         if net.deletes and self._key:
-            self._stage("d", key_items(self._key))
+            self._stage("d", key_items(self.shape, self._key))
         if net.moves:
-            self._stage("m", ["0::int AS n", *key_items(self._key), *whole])
+            self._stage("m", ["0::int AS n", *key_items(self.shape, self._key), *whole])
 
     def _stage(self, kind: str, items: Sequence[str]) -> None:
         if kind not in self._stages:
@@ -74,12 +74,12 @@ class Bulk:
 
     def _set(self, kind: str, columns: Sequence[str]) -> str:
         assignments = ", ".join(f"{quote_identifier(name)} = {self._places[name]}" for name in columns)
-        return f"UPDATE {self.shape.sql} AS t SET {assignments} FROM {self._of(kind)} s"
+        return f"UPDATE {self.shape.only} AS t SET {assignments} FROM {self._of(kind)} s"
 
     def delete(self, keys: list[bytes]) -> None:
         if keys and self._key:
             self._stages["d"].fill(self.encoding, self.encoding.keys(keys, len(self._key)))
-            delete = f"DELETE FROM {self.shape.sql} AS t USING {self._of('d')} s WHERE {self._by_key}"
+            delete = f"DELETE FROM {self.shape.only} AS t USING {self._of('d')} s WHERE {self._by_key}"
             self._execute("d", delete, len(keys), "deleted")
         elif keys:
             self._stages["u"].fill(self.encoding, keys)

@@ -69,7 +69,7 @@ def check_table(session: Session, table: Table, shape: Shape, policy: str, role:
             yield finding("PT-OWNER", f"only its owner may drop {table.id}", role.name,
                           f"ALTER TABLE {name} OWNER TO {role.sql}")  # fmt: skip
         return
-    if policy == "create" and not policies and session.row(f"SELECT FROM {shape.sql} LIMIT 1") is not None:
+    if policy == "create" and not policies and session.row(f"SELECT FROM {shape.only} LIMIT 1") is not None:
         yield finding("PT-FILLED", f"{table.id} holds rows at the target already", "target_tables = create",
                       f"TRUNCATE {name} -- or choose target_tables = truncate")  # fmt: skip
     if unlogged:

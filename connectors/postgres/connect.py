@@ -25,12 +25,21 @@ SESSION: Mapping[str, str] = MappingProxyType(
         "extra_float_digits": "3",
         "bytea_output": "hex",
         "lc_monetary": "C",
+        # What input functions depend on.
+        "array_nulls": "on",
+        "xmloption": "content",
+        "standard_conforming_strings": "on",
+        # Types' names are compared between the two ends.
+        "quote_all_identifiers": "off",
         # Names print qualified, and nobody's function shadows a built-in one.
         "search_path": "",
         # NOTICE is chatter; a WARNING may be a lost change.
         "client_min_messages": "warning",
         # A hidden row is a lost row: reading under a policy is an error instead.
         "row_security": "off",
+        # Each statement sees what was committed before it, locks and fences among it.
+        "default_transaction_isolation": "read committed",
+        "default_transaction_read_only": "off",
         # A role's or database's defaults for people would end our long transactions.
         "statement_timeout": "0",
         "idle_in_transaction_session_timeout": "0",

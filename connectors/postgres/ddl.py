@@ -21,7 +21,7 @@ def make_tables(session: Session, tables: Sequence[Table], policy: str) -> None:
     if policy == "create":
         _refuse_filled(session, there)
     elif policy == "truncate" and there:
-        session.run(f"TRUNCATE {', '.join(shape.sql for shape in there.values())}")
+        session.run(f"TRUNCATE {', '.join(shape.only for shape in there.values())}")
     elif policy == "drop" and there:
         session.run(f"DROP TABLE {', '.join(shape.sql for shape in there.values())}")
         there = {}
@@ -32,7 +32,7 @@ def make_tables(session: Session, tables: Sequence[Table], policy: str) -> None:
 
 
 def _refuse_filled(session: Session, there: dict[str, Shape]) -> None:
-    filled = [id for id, shape in there.items() if session.row(f"SELECT FROM {shape.sql} LIMIT 1") is not None]
+    filled = [id for id, shape in there.items() if session.row(f"SELECT FROM {shape.only} LIMIT 1") is not None]
     if filled:
         raise StateRefused(
             f"tables at the target hold rows already: {', '.join(filled)}",

@@ -19,7 +19,7 @@ Shapes = Callable[[Table], Shape]
 def truncate(session: Session, step: Truncate, shapes: Shapes, position: str | None) -> None:
     """One statement for all tables of the source's: apart, a foreign key between them would refuse it (T-PT-1)."""
     tables = [shapes(table) for table in step.tables]
-    names = ", ".join(shape.sql for shape in tables)
+    names = ", ".join(shape.only for shape in tables)
     if not names:
         return
     restart = " RESTART IDENTITY" if step.restart_identity else ""
@@ -57,10 +57,10 @@ def empty_chunks(
         taken_off = not replica and take_off(session, pipeline, shape)
         altered = altered or taken_off
         if _all_of(session, pipeline, id) == len(its) and (taken_off or not shape.referenced_by):
-            session.run(f"TRUNCATE {shape.sql}")
+            session.run(f"TRUNCATE {shape.only}")
             continue
         for chunk in its:
-            session.run(f"DELETE FROM {shape.sql} t WHERE {_range(chunk, shape)}")
+            session.run(f"DELETE FROM {shape.only} t WHERE {_range(chunk, shape)}")
     session.run("UPDATE cdcd.epochs SET finished = false WHERE pipeline = %s AND finished", (pipeline,))
     return altered
 

@@ -34,8 +34,8 @@ def delete_rows(session: Session, shape: Shape, columns: Sequence[str], stage: s
             FROM {stage} s WHERE {where} GROUP BY 1{kept}),
         found AS (
             SELECT t.tableoid, t.ctid, w.times, row_number() OVER (PARTITION BY w.whole) AS number
-            FROM {shape.sql} t JOIN wanted w ON {same})
-        DELETE FROM {shape.sql} t USING found f
+            FROM {shape.only} t JOIN wanted w ON {same})
+        DELETE FROM {shape.only} t USING found f
         WHERE t.tableoid = f.tableoid AND t.ctid = f.ctid AND f.number <= f.times""")
     for switch in _SWITCHES:
         session.defer(f"SET LOCAL {switch} = off")

@@ -50,7 +50,7 @@ class OneByOne:
         self._form = bulk.form
         self._encoding = bulk.encoding
         self._key = bulk.form.table.key
-        items = ["0::int AS n", *key_items(self._key), *row_items(self._form.columns)]
+        items = ["0::int AS n", *key_items(self._shape, self._key), *row_items(self._shape, self._form.columns)]
         self._stage = Stage(session, f"cdcd_o_{self._suffix}", self._shape, items)
         session.run(f"ALTER TABLE {self._stage.name} ADD PRIMARY KEY (n)")
         self._prepared: dict[tuple[int, Cells, bool], str] = {}
@@ -119,7 +119,7 @@ class OneByOne:
         return self._prepared[op, cells, there]
 
     def _sql(self, op: int, cells: Cells, there: bool) -> str:
-        table, stage = self._shape.sql, f"{self._stage.name} s"
+        table, only, stage = self._shape.sql, self._shape.only, f"{self._stage.name} s"
         places = {name: f"s.c{number}" for number, name in enumerate(self._form.columns, 1)}
         if op == INSERT:
             names = ", ".join(map(quote_identifier, places))
@@ -128,10 +128,10 @@ class OneByOne:
         named = {name: places[name] if there else f"s.k{n}" for n, name in enumerate(self._key, 1)}
         by_key = " AND ".join(self._shape.equals(name, place) for name, place in named.items())
         if op == DELETE:
-            return f"DELETE FROM {table} AS t USING {stage} WHERE s.n = $1 AND {by_key}"
+            return f"DELETE FROM {only} AS t USING {stage} WHERE s.n = $1 AND {by_key}"
         columns = known(self._form.columns, cells)
         assignments = ", ".join(f"{quote_identifier(name)} = {places[name]}" for name in columns)
-        return f"UPDATE {table} AS t SET {assignments} FROM {stage} WHERE s.n = $1 AND {by_key}"
+        return f"UPDATE {only} AS t SET {assignments} FROM {stage} WHERE s.n = $1 AND {by_key}"
 
     def key_text(self, change: _Change) -> str | None:
         """The key, or the whole row where there is none, as the server writes it."""

@@ -25,9 +25,6 @@ PIECE = 1 << 18
 """Bytes handed to the driver at once in a COPY: larger gains nothing, smaller costs a call each."""
 
 SETTINGS: Mapping[str, str] = {
-    # Whatever the role's defaults: each statement sees what was committed before it, locks and fences among it.
-    "default_transaction_isolation": "read committed",
-    "default_transaction_read_only": "off",
     # In a COPY the server then speaks for one reason only (_Feed).
     "client_min_messages": "error",
 }

@@ -13,7 +13,9 @@ from connectors.postgres.sessions import Session
 
 @dataclass(frozen=True, slots=True)
 class ShapeColumn:
-    """`generated`: computed here, never written. `always`: an identity column that refuses values in UPDATE."""
+    """`generated`: computed here, never written. `always`: an identity column that refuses values in UPDATE. `staged`:
+    the type in which its values wait in a temporary table: a domain there would refuse what is NULL for lack of a
+    value."""
 
     name: str
     type_id: int
@@ -22,6 +24,7 @@ class ShapeColumn:
     default: bool
     generated: bool
     always: bool
+    staged: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,15 @@ class Shape:
         """The name, for statements."""
         return f"{quote_identifier(self.schema)}.{quote_identifier(self.name)}"
 
+    @property
+    def only(self) -> str:
+        """The same without its children by inheritance, which are tables of their own."""
+        return self.sql if self.kind == "p" else f"ONLY {self.sql}"
+
+    def staged(self, column: str) -> str:
+        """A select item: the column in the type that a temporary table has for it."""
+        return f"{quote_identifier(column)}::{self.columns[column].staged}"
+
     def equals(self, column: str, other: str) -> str:
         """The condition that `column` of the table, alias t, is equal to `other`."""
         return f"t.{quote_identifier(column)} {self.operators.get(column, '=')} {other}"
@@ -65,9 +77,16 @@ WHERE n.nspname = %s AND c.relname = %s AND c.relkind IN ('r', 'p', 'v', 'm', 'f
 """
 
 _COLUMNS = """
+WITH RECURSIVE base AS (
+    SELECT DISTINCT atttypid AS type, atttypid AS oid FROM pg_attribute
+    WHERE attrelid = %(table)s AND attnum > 0 AND NOT attisdropped
+    UNION ALL
+    SELECT b.type, t.typbasetype FROM base b JOIN pg_type t ON t.oid = b.oid WHERE t.typtype = 'd')
 SELECT attname, atttypid::int8, format_type(atttypid, atttypmod), NOT attnotnull, atthasdef OR attidentity <> '',
-       attgenerated <> '', attidentity = 'a'
-FROM pg_attribute WHERE attrelid = %s AND attnum > 0 AND NOT attisdropped ORDER BY attnum
+       attgenerated <> '', attidentity = 'a',
+       (SELECT format_type(b.oid, CASE WHEN b.oid = atttypid THEN atttypmod ELSE -1 END) FROM base b
+        JOIN pg_type t ON t.oid = b.oid WHERE b.type = atttypid AND t.typtype <> 'd')
+FROM pg_attribute WHERE attrelid = %(table)s AND attnum > 0 AND NOT attisdropped ORDER BY attnum
 """
 
 # Strategy 3 is equality in btree, the only kind of index that can be unique.
@@ -91,7 +110,7 @@ def find_shape(session: Session, schema: str, name: str) -> Shape | None:
     if row is None:
         return None
     oid, kind, references, referenced_by, follows = row
-    columns = {c[0]: ShapeColumn(*c) for c in session.rows(_COLUMNS, (oid,))}
+    columns = {c[0]: ShapeColumn(*c) for c in session.rows(_COLUMNS, {"table": oid})}
     keys: dict[int, set[str]] = {}
     operators = {}
     for index, column, operator in session.rows(_KEYS, (oid,)):

@@ -41,11 +41,11 @@ class Stage:
         self._session.copy(f"COPY {self.name} FROM STDIN (FORMAT {encoding.format})", encoding.stream(rows))
 
 
-def key_items(key: Sequence[str]) -> list[str]:
+def key_items(shape: Shape, key: Sequence[str]) -> list[str]:
     """Select items k1…kn."""
-    return [f"{quote_identifier(name)} AS k{number}" for number, name in enumerate(key, 1)]
+    return [f"{shape.staged(name)} AS k{number}" for number, name in enumerate(key, 1)]
 
 
-def row_items(columns: Sequence[str]) -> list[str]:
+def row_items(shape: Shape, columns: Sequence[str]) -> list[str]:
     """Select items c1…cn."""
-    return [f"{quote_identifier(name)} AS c{number}" for number, name in enumerate(columns, 1)]
+    return [f"{shape.staged(name)} AS c{number}" for number, name in enumerate(columns, 1)]

@@ -79,11 +79,8 @@ PORTABLE: dict[str, list[str]] = {
     "polygon": ["((0,0),(1,1),(2,0))"],
     "circle": ["<(1,2),0.1>"],
     "tsvector": ["", "'a''b':1A 'c\\\\d':2,3 'x y':16383", "plain"],
-    "tsquery": ["", "'a' & !'b c' | 'd':*A", "'x' <-> 'y'"],
     "txid_snapshot": ["10:20:10,14,15", "1:1:"],
     "pg_snapshot": ["10:20:10,14,15", "1:1:"],
-    "int2vector": ["1 2 3", ""],
-    "oidvector": ["1 4294967295", ""],
     "int4[]": ["{}", "{NULL}", "{{1,NULL},{3,4}}", "[0:1][-1:0]={{1,2},{3,4}}", "{1}", "[5:5]={7}", "{{{1}}}"],
     "text[]": ['{"NULL",NULL,"","a\\"b","c\\\\d","e,f","{g}"," ","\n\t"}', "{{a,b},{c,NULL}}"],
     "bytea[]": ['{"\\\\x00ff",NULL,"\\\\x"}'],
@@ -130,6 +127,10 @@ TEXT_ONLY: dict[str, list[str]] = {
     "regrole": ["pg_monitor"],
     "regconfig": ["pg_catalog.english"],
     "regdictionary": ["pg_catalog.simple"],
+    "tsquery": ["", "'a' & !'b c' | 'd':*A", "'x' <-> 'y'"],
+    "tsquery[]": ["{\"'a'\",\"\"}"],
+    "int2vector": ["1 2 3", ""],
+    "oidvector": ["1 4294967295", ""],
     "refcursor": ["a cursor"],
     "aclitem[]": ["{pg_monitor=r*w/pg_monitor}"],
     "kinds.mood[]": ['{"",NULL,"it\'s, \\"ok\\"","😀 \\\\"}'],
@@ -175,7 +176,7 @@ EXTENSIONS = "CREATE EXTENSION hstore SCHEMA public; CREATE EXTENSION citext SCH
 
 # Each makes distinct keys of i = 1, 2, 3, …, the first ones odd.
 KEYS: dict[str, str] = {
-    "int2": "i - 32769", "int4": "i * 70000000 - 2147483647", "int8": "i * 300000000000000000 - 9223372036854775807",
+    "int2": "i - 32769", "int4": "i * 70000000::int8 - 2147483647", "int8": "i * 300000000000000000::numeric - 9223372036854775808",
     "oid": "4294967296 - i", "xid8": "(18446744073709551616 - i)::text::xid8", "pg_lsn": "'FFFFFFFF/0'::pg_lsn + i",
     "tid": "('(' || i * 9 || ',' || i || ')')::tid",
     "numeric": "CASE i WHEN 1 THEN 'NaN' WHEN 2 THEN '-Infinity' WHEN 3 THEN 1e131000 ELSE (i - 30) * 1.10 END::numeric",
