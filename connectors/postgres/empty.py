@@ -10,6 +10,7 @@ from cdcd.model.group import Truncate
 from cdcd.model.table import Table
 from connectors.postgres.foreign import take_off
 from connectors.postgres.names import quote_identifier, quote_literal
+from connectors.postgres.order import Operators, range_operators
 from connectors.postgres.sessions import Session
 from connectors.postgres.shape import Shape
 
@@ -60,7 +61,9 @@ def empty_chunks(
             session.run(f"TRUNCATE {shape.only}")
             continue
         for chunk in its:
-            session.run(f"DELETE FROM {shape.only} t WHERE {_range(chunk, shape)}")
+            types = [shape.columns[name].type_id for name in chunk.columns]
+            operators = range_operators(lambda sql, type: session.rows(sql, (type,)), types)
+            session.run(f"DELETE FROM {shape.only} t WHERE {_range(chunk, shape, operators)}")
     session.run("UPDATE cdcd.epochs SET finished = false WHERE pipeline = %s AND finished", (pipeline,))
     return altered
 
@@ -82,13 +85,13 @@ def _all_of(session: Session, pipeline: str, table: str) -> int:
     return int(rows[0][0])
 
 
-def _range(chunk: Chunk, shape: Shape) -> str:
+def _range(chunk: Chunk, shape: Shape, operators: Operators) -> str:
     """low <= key < high, in the order of the target's types and collations, which were made like the source's."""
     parts = []
     if chunk.low is not None:
-        parts.append(_compare(chunk, shape, ">=", chunk.low))
+        parts.append(_compare(chunk, shape, operators[1], chunk.low))
     if chunk.high is not None:
-        parts.append(_compare(chunk, shape, "<", chunk.high))
+        parts.append(_compare(chunk, shape, operators[0], chunk.high))
     return " AND ".join(parts) or "true"
 
 

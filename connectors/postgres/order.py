@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from cdcd.model.chunk import Bound
 from cdcd.model.table import Table
@@ -38,6 +39,29 @@ WHERE c.typtype <> 'd'
 """
 
 
+# Strategies 1 and 4 of btree are < and >=. Of built-in types they are called so.
+_OPERATORS = """
+WITH RECURSIVE chain AS (
+    SELECT oid, typtype, typbasetype FROM pg_type WHERE oid = %s
+    UNION ALL
+    SELECT t.oid, t.typtype, t.typbasetype FROM chain c JOIN pg_type t ON t.oid = c.typbasetype WHERE c.typtype = 'd')
+SELECT format('OPERATOR(%%I.%%s)', n.nspname, o.oprname)
+FROM chain JOIN pg_opclass c ON c.opcintype = chain.oid AND c.opcdefault
+JOIN pg_am a ON a.oid = c.opcmethod AND a.amname = 'btree'
+JOIN pg_amop m ON m.amopfamily = c.opcfamily AND m.amoplefttype = c.opcintype AND m.amoprighttype = c.opcintype
+JOIN pg_operator o ON o.oid = m.amopopr JOIN pg_namespace n ON n.oid = o.oprnamespace
+WHERE chain.typtype <> 'd' AND m.amopstrategy IN (1, 4) ORDER BY m.amopstrategy
+"""
+
+Operators = tuple[str, str]
+"""What < and >= are called."""
+
+ORDINARY: Operators = ("<", ">=")
+
+_BUILT_IN = 10000
+"""Types with smaller OIDs come with the server."""
+
+
 @dataclass(frozen=True, slots=True)
 class Ordered:
     """One key column: its base type, that type's array, and whether Python's order of its values is the server's."""
@@ -59,6 +83,16 @@ def key_order(asker: Asker, table: Table) -> Mapping[str, Ordered]:
     return {name: found[name] for name in table.key}
 
 
+def range_operators(ask: Callable[..., Sequence[tuple[Any, ...]]], types: Sequence[int]) -> Operators:
+    """What < and >= are called in the order of a chunk's columns, which have these types. An extension's operators are
+    not on our search path, where citext would be compared as text, and may have other names, as hstore's have."""
+    if len(types) == 1 and types[0] >= _BUILT_IN:
+        found = ask(_OPERATORS, types[0])
+        if found:
+            return found[0][0], found[1][0]
+    return ORDINARY
+
+
 def read_bounds(asker: Asker, table: Table, target_bytes: int) -> list[tuple[tuple[str, ...], Bound]]:
     """Quantiles of a sample, in the order of the key's index: all key columns where Python can order them, else the
     first, as the server orders it."""
@@ -67,6 +101,8 @@ def read_bounds(asker: Asker, table: Table, target_bytes: int) -> list[tuple[tup
         return []
     order = key_order(asker, table)
     columns = tuple(table.key) if all(column.here for column in order.values()) else table.key[:1]
+    if not all(order[name].array for name in columns):
+        return []  # an array's order can only be asked for between two of them
     percent = min(100.0, 100.0 * SAMPLED / table.bytes)
     sample = f" TABLESAMPLE SYSTEM ({percent:.6f})" if percent < 100 else ""
     bounds = _quantiles(asker, table, columns, parts, sample)
@@ -77,13 +113,14 @@ def read_bounds(asker: Asker, table: Table, target_bytes: int) -> list[tuple[tup
 
 def _quantiles(asker: Asker, table: Table, columns: tuple[str, ...], parts: int, sample: str) -> list[Bound]:
     names = ", ".join(quote_identifier(name) for name in columns)
-    texts = ", ".join(f"{quote_identifier(name)}::text" for name in columns)
+    renamed = ", ".join(f"{quote_identifier(name)} AS k{number}" for number, name in enumerate(columns, 1))
+    keys = [f"k{number}" for number, _ in enumerate(columns, 1)]
     rows = asker.ask(
-        f"""SELECT {texts} FROM (
-                SELECT DISTINCT ON (part) part, {names}
-                FROM (SELECT {names}, ntile({parts}) OVER (ORDER BY {names}) AS part
+        f"""SELECT {", ".join(f"{key}::text" for key in keys)} FROM (
+                SELECT DISTINCT ON (part) part, {", ".join(keys)}
+                FROM (SELECT {renamed}, ntile({parts}) OVER (ORDER BY {names}) AS part
                       FROM {relation(table)}{sample}) s
-                WHERE part > 1 ORDER BY part, {names}) q
+                WHERE part > 1 ORDER BY part, {", ".join(keys)}) q
             ORDER BY part"""
     )
     bounds: list[Bound] = []

@@ -14,6 +14,7 @@ from connectors.postgres.ask import Asker
 from connectors.postgres.copy_out import copied, made, untouched
 from connectors.postgres.export import import_snapshot
 from connectors.postgres.names import qualified, quote_identifier, quote_literal, relation
+from connectors.postgres.order import ORDINARY, Operators, range_operators
 from connectors.postgres.position import Lsn
 from connectors.postgres.replication import Session
 from connectors.postgres.tuples import TupleCode
@@ -77,7 +78,9 @@ class PostgresSnapshot:
         if not raw and filling.binary:
             filling = choose(forms, types, (False,), session.version // 10000)
         counts = {"rows": 0, "bytes": 0}
-        statement = copy_statement(table, chunk, filling.form.columns, binary=raw and filling.binary)
+        statement = copy_statement(
+            table, chunk, filling.form.columns, raw and filling.binary, self._operators(table, chunk)
+        )
         if raw:
             data = copied(session, statement, counts)
         else:
@@ -91,6 +94,12 @@ class PostgresSnapshot:
                 compare_with_now(face, self._asker, table, version)
 
         return Blocks(filling.form, _Data(session, table, data, check_leaves), counts)
+
+    def _operators(self, table: Table, chunk: Chunk) -> Operators:
+        if chunk.whole:
+            return ORDINARY
+        types = {column.name: column.type_id for column in table.key_columns}
+        return range_operators(self._asker.ask, [types[name] for name in chunk.columns])
 
     def interrupt(self) -> None:
         self._wake.set()
@@ -142,23 +151,25 @@ def _lost(error: BaseException, table: Table) -> BaseException:
     return error
 
 
-def copy_statement(table: Table, chunk: Chunk, columns: Sequence[str], *, binary: bool) -> str:
+def copy_statement(
+    table: Table, chunk: Chunk, columns: Sequence[str], binary: bool, operators: Operators = ORDINARY
+) -> str:
     """COPY of a chunk's rows; a whole ordinary table without a query, which is faster."""
     names = ", ".join(quote_identifier(name) for name in columns)
     options = " (FORMAT binary)" if binary else ""
     if chunk.whole and not table.partitioned:
         return f"COPY {qualified(table)} ({names}) TO STDOUT{options}"
-    where = condition(table, chunk)
+    where = condition(table, chunk, operators)
     return f"COPY (SELECT {names} FROM {relation(table)}{where}) TO STDOUT{options}"
 
 
-def condition(table: Table, chunk: Chunk) -> str:
+def condition(table: Table, chunk: Chunk, operators: Operators = ORDINARY) -> str:
     """` WHERE low <= key AND key < high`, as row comparisons: the order of the key's index."""
     tests = []
     if chunk.low is not None:
-        tests.append(_compared(table, chunk.columns, ">=", chunk.low))
+        tests.append(_compared(table, chunk.columns, operators[1], chunk.low))
     if chunk.high is not None:
-        tests.append(_compared(table, chunk.columns, "<", chunk.high))
+        tests.append(_compared(table, chunk.columns, operators[0], chunk.high))
     return f" WHERE {' AND '.join(tests)}" if tests else ""
 
 

@@ -65,7 +65,8 @@ PORTABLE: dict[str, list[str]] = {
     "interval year to month": ["1 year 2 months", "-13 months"],
     "json": ["null", '""', "{}", "[]", "-0", "1e2", "12345678901234567890.00", '{"a" : 1e2,\n "a":-0}',
              '"\\u0000\\ud83d"', '{"":" \\/ ","b":"\\\\ \\t"}', "[" * 100 + "]" * 100],
-    "jsonb": ["null", '""', '{"b": 1.10, "a": [1e400, 12345678901234567890]}', '"\\\\ \\" 😀"', "-0.0", '{"a":1,"a":2}'],
+    "jsonb": ["null", '""', '{"b": 1.10, "a": [1e400, 12345678901234567890]}', '"\\\\ \\" 😀"', "-0.0",
+              '{"a":1,"a":2}'],
     "jsonpath": ['$."a b"[*] ? (@ > 1.10)', "strict $"],
     "inet": ["10.0.0.1", "10.0.0.1/8", "0.0.0.0/0", "::", "::1/64", "::ffff:1.2.3.4"],
     "cidr": ["10.0.0.0/8", "::/0"],
@@ -167,22 +168,24 @@ CREATE DOMAIN kinds.d_mood AS kinds.mood; CREATE DOMAIN kinds.d_moods AS kinds.m
 CREATE DOMAIN kinds.d_some AS text NOT NULL CHECK (VALUE <> '');
 CREATE TYPE kinds.pair AS (a int, b text, c point);
 CREATE TYPE kinds.nested AS (p kinds.pair, list kinds.d_ints, m kinds.mood);
-CREATE DOMAIN kinds.d_pair AS kinds.pair;
+CREATE DOMAIN kinds.d_pair AS kinds.pair; CREATE TYPE kinds.both AS (a int, b text);
 CREATE TYPE kinds.textrange AS RANGE (subtype = text, collation = "C");
 CREATE TYPE kinds.moodrange AS RANGE (subtype = kinds.mood)
 """
 
-EXTENSIONS = "CREATE EXTENSION hstore SCHEMA public; CREATE EXTENSION citext SCHEMA public; CREATE EXTENSION ltree SCHEMA public"
+EXTENSIONS = "; ".join(f"CREATE EXTENSION {name} SCHEMA public" for name in ("hstore", "citext", "ltree"))
 
 # Each makes distinct keys of i = 1, 2, 3, …, the first ones odd.
 KEYS: dict[str, str] = {
-    "int2": "i - 32769", "int4": "i * 70000000::int8 - 2147483647", "int8": "i * 300000000000000000::numeric - 9223372036854775808",
+    "int2": "i - 32769", "int4": "i * 70000000::int8 - 2147483647",
+    "int8": "i * 300000000000000000::numeric - 9223372036854775808",
     "oid": "4294967296 - i", "xid8": "(18446744073709551616 - i)::text::xid8", "pg_lsn": "'FFFFFFFF/0'::pg_lsn + i",
     "tid": "('(' || i * 9 || ',' || i || ')')::tid",
-    "numeric": "CASE i WHEN 1 THEN 'NaN' WHEN 2 THEN '-Infinity' WHEN 3 THEN 1e131000 ELSE (i - 30) * 1.10 END::numeric",
+    "numeric": "CASE i WHEN 1 THEN 'NaN' WHEN 2 THEN '-Infinity' WHEN 3 THEN 1e131000 ELSE (i - 30) * 1.10 END",
     "numeric(9,3)": "(i - 30) * 1.101",
     "money": "((i - 30) * 12345.67)::numeric::money",
-    "float4": "CASE i WHEN 1 THEN 'NaN' WHEN 2 THEN '-0' WHEN 3 THEN 'Infinity' ELSE ((i - 30) * 0.1)::text END::float4",
+    "float4": "CASE i WHEN 1 THEN 'NaN' WHEN 2 THEN '-0' WHEN 3 THEN 'Infinity'"
+              " ELSE ((i - 30) * 0.1)::text END::float4",
     "float8": "CASE i WHEN 1 THEN 'NaN' WHEN 2 THEN '5e-324' WHEN 3 THEN '-Infinity'"
               " ELSE ((i - 30) * 0.1)::text END::float8",
     "text": "CASE i WHEN 1 THEN '' WHEN 2 THEN e'tab\\t\\\\' WHEN 3 THEN 'é' ELSE chr(60 + i) || ' ' || i END",
@@ -199,7 +202,7 @@ KEYS: dict[str, str] = {
     "time": "'00:00:00.000001'::time + i * '7 minutes'::interval",
     "timetz": "('10:00+' || i % 15)::timetz + i * '1 minute'::interval",
     "timestamp": "CASE i WHEN 1 THEN 'infinity' WHEN 2 THEN '0044-03-15 00:00:00.5 BC'"
-                 " ELSE ('1969-12-31 23:59:59.999999'::timestamp + (i - 30) * '99 days'::interval)::text END::timestamp",
+                 " ELSE ('1969-12-31 23:59:59.999999'::timestamp + (i - 30) * '9 days'::interval)::text END::timestamp",
     "timestamptz": "CASE i WHEN 1 THEN '-infinity' WHEN 2 THEN '4713-01-01 00:00:00+00 BC'"
                    " ELSE ('2000-01-01 00:00+00'::timestamptz + (i - 30) * '99 days'::interval)::text END::timestamptz",
     "interval": "(i - 30) * '1 mon -1 day +00:00:01'::interval",
@@ -216,7 +219,8 @@ KEYS: dict[str, str] = {
     "oidvector": "(i || ' ' || 2 * i)::oidvector",
     "kinds.mood": "(enum_range(NULL::kinds.mood))[i % 4 + 1]",
     "kinds.d_int": "i", "kinds.d_of_d": "i * 1.10", "kinds.d_ints": "ARRAY[i]", "kinds.d_some": "'x' || i",
-    "kinds.pair": "ROW(i, 'é\"' || i, NULL)::kinds.pair",
+    "kinds.both": "ROW(i, 'é\"' || i)::kinds.both",
     "kinds.textrange": "kinds.textrange(chr(96 + i % 26), 'é' || i)",
-    "hstore": "hstore('k', i::text)", "citext": "'Ä' || i", "ltree": "('a.b' || i)::ltree",
+    "hstore": "hstore('k', i::text)", "citext": "CASE i % 2 WHEN 0 THEN 'b' ELSE 'C' END || i",
+    "ltree": "('a.b' || i)::ltree",
 }  # fmt: skip
