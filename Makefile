@@ -35,8 +35,9 @@ bench: venv ## the measured ratios
 failures: venv ## each failure of tests/failures.txt, and what the tests that provoke it say
 	$(BIN)/python -m tests.failures
 
-matrix: venv ## the tests of pairs, from every server version to every other
-	CDCD_MATRIX=1 $(BIN)/python -m pytest tests/pairs
+matrix: venv ## PostgreSQL 13, 14, 16 and 17: the contracts, the kills, and each of six versions to each other
+	CDCD_MATRIX=1 $(BIN)/python -m pytest -n 2 --dist loadfile tests/contract tests/pairs \
+	tests/crash/test_stream_kills.py tests/crash/test_load_kills.py
 
 soak: venv ## the long tests
 	$(BIN)/python -m pytest -m soak tests

@@ -27,6 +27,7 @@ from cdcd.secrets import Address, expand
 
 Load = Literal["full", "only", "skip"]
 TargetTables = Literal["create", "use", "truncate", "drop"]
+AcknowledgeAfter = Literal["flushed", "replicated"]
 
 PREFIX = "cdcd_"
 LONGEST = 40
@@ -114,6 +115,8 @@ class PipelineSettings(_Settings):
     target_tables: TargetTables = "create"
     publication: str | None = None
     slot: str | None = None
+    failover: bool = False
+    acknowledge_after: AcknowledgeAfter = "flushed"
     chunks_per_snapshot: int = Field(default=0, ge=0)
     chunk_bytes: Size = Field(default=64 << 20, ge=1 << 16)
     group_bytes: Size = Field(default=4 << 20, ge=1 << 16)

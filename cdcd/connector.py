@@ -16,12 +16,13 @@ Url = Callable[[], str]
 
 @dataclass(frozen=True, slots=True)
 class SourceOptions:
-    """What a source may be told beyond its URL. `temporary`: its slot ends with the session. The last two are what the
-    sink's facts ask for."""
+    """What a source may be told beyond its URL. `temporary`: its slot ends with the session. `failover`: its place in
+    the log is to survive a fail-over of the source. The last two are what the sink's facts ask for."""
 
     publication: str | None = None
     slot: str | None = None
     temporary: bool = False
+    failover: bool = False
     group_bytes: int = 4 << 20
     lists_transactions: bool = False
     wants_old: bool = False
@@ -29,9 +30,11 @@ class SourceOptions:
 
 @dataclass(frozen=True, slots=True)
 class SinkOptions:
-    """What a sink may be told beyond its URL. `checkpoint`, `tables`: where to go on, for one that keeps no state."""
+    """What a sink may be told beyond its URL. `replicated`: what is durable there is so only once a standby of the
+    target has it too. `checkpoint`, `tables`: where to go on, for one that keeps no state."""
 
     target_tables: str = "create"
+    replicated: bool = False
     checkpoint: Checkpoint | None = None
     tables: tuple[Table, ...] = ()
 

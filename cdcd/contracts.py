@@ -142,10 +142,11 @@ class Source(Protocol):
         it is none)."""
         ...
 
-    def open(self, checkpoint: Checkpoint, identity: Identity, forms: Mapping[str, Sequence[RowForm]]) -> None:
+    def open(self, checkpoint: Checkpoint, identity: Identity, forms: Mapping[str, Sequence[RowForm]]) -> Identity:
         """Start the stream at the checkpoint, for the tables (by id) in `forms`, each with the forms the sink
         offers, best first; what is chosen is logged. Verifies first that the server is `identity` and that nothing
-        from the checkpoint on is lost: raises OtherServer, SlotLost, SlotInUse, StateRefused."""
+        from the checkpoint on is lost: raises OtherServer, SlotLost, SlotInUse, StateRefused. Returns which server it
+        is now: `identity`, or a later timeline of it in whose history the checkpoint is (a standby was promoted)."""
         ...
 
     def carry(self, forms: Mapping[str, Sequence[RowForm]]) -> None:
@@ -254,7 +255,8 @@ class Sink(Protocol):
         ...
 
     def intend(self, identity: Identity, intent: Mapping[str, Any]) -> None:
-        """Store, durably, what is about to be made at the source (T-PG-14)."""
+        """Store, durably, which server the source is and what is about to be made there (T-PG-14); again when it has
+        failed over to another timeline."""
         ...
 
     def start(self, checkpoint: Checkpoint, tables: Sequence[Table], chunks: Sequence[Chunk]) -> None:

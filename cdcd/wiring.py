@@ -32,6 +32,7 @@ def source(pipeline: Pipeline, facts: SinkFacts | None = None, temporary: bool =
         publication=settings.publication,
         slot=settings.slot,
         temporary=temporary,
+        failover=settings.failover and not temporary,
         group_bytes=settings.group_bytes,
         lists_transactions=facts is not None and facts.lists_transactions,
         wants_old=facts is not None and facts.wants_old,
@@ -42,7 +43,8 @@ def source(pipeline: Pipeline, facts: SinkFacts | None = None, temporary: bool =
 def sink(pipeline: Pipeline, checkpoint: Checkpoint | None = None, tables: Iterable[Table] = ()) -> Sink:
     """The pipeline's sink, not yet connected. `checkpoint`, `tables`: for one that keeps no state."""
     made = connector(pipeline.target.scheme, pipeline.target.key, "sink")
-    told = SinkOptions(pipeline.settings.target_tables, checkpoint, tuple(tables))
+    settings = pipeline.settings
+    told = SinkOptions(settings.target_tables, settings.acknowledge_after == "replicated", checkpoint, tuple(tables))
     return made.sink(pipeline.target.url, pipeline.name, told)
 
 

@@ -21,12 +21,12 @@ def make_proxy() -> Iterator[Callable[[Server], Proxy]]:
 
 
 @pytest.fixture
-def source_proxy(pg18: Server, make_proxy: Callable[[Server], Proxy]) -> Proxy:
+def source_proxy(source_server: Server, make_proxy: Callable[[Server], Proxy]) -> Proxy:
     """A proxy to the server of `source_db`: `source_proxy.url(source_db.url)`."""
-    return make_proxy(pg18)
+    return make_proxy(source_server)
 
 
 @pytest.fixture
-def target_proxy(pg18_target: Server, make_proxy: Callable[[Server], Proxy]) -> Proxy:
+def target_proxy(target_server: Server, make_proxy: Callable[[Server], Proxy]) -> Proxy:
     """A proxy to the server of `target_db`."""
-    return make_proxy(pg18_target)
+    return make_proxy(target_server)

@@ -11,7 +11,7 @@ import typer
 from cdcd import daemon, wiring
 from cdcd.cli import live
 from cdcd.cli.options import File, From, Json, Name, Names, Tables, To, chosen, http, start_log
-from cdcd.config import Load, TargetTables
+from cdcd.config import AcknowledgeAfter, Load, TargetTables
 from cdcd.progress import Progress, volume
 from cdcd.secrets import hide
 from cdcd.supervisor import Supervisor, child_command
@@ -55,6 +55,13 @@ def run(
     slot: Annotated[
         str | None, typer.Option(help="The replication slot's name. [default: cdcd_<name>]", show_default=False)
     ] = None,
+    failover: Annotated[
+        bool, typer.Option("--failover", help="Have the source's standbys keep the slot too (PostgreSQL 17 on).")
+    ] = False,
+    acknowledge_after: Annotated[
+        AcknowledgeAfter | None,
+        typer.Option(help="Tell the source what is on the target's disk (flushed), or on its standby's (replicated)."),
+    ] = None,
     chunks_per_snapshot: Annotated[
         int | None, typer.Option(metavar="N", help="Load N chunks, then let the stream catch up. 0: all.")
     ] = None,
@@ -87,7 +94,8 @@ def run(
             "from": source, "to": target, "tables": tables, "name": name, "target_tables": target_tables,
             "publication": publication, "slot": slot, "chunks_per_snapshot": chunks_per_snapshot, "loaders": loaders,
             "chunk_bytes": chunk_bytes, "group_bytes": group_bytes, "table_poll": table_poll,
-            "standby_seconds": standby_seconds, "patience": patience,
+            "standby_seconds": standby_seconds, "patience": patience, "failover": failover or None,
+            "acknowledge_after": acknowledge_after,
         },
         overrides := {"load": load, "from_now": from_now, "until": until, "standby": standby},
     )

@@ -28,7 +28,7 @@ from cdcd.engine.side import Side
 from cdcd.errors import StateRefused
 from cdcd.log import get_logger
 from cdcd.model.chunk import State
-from cdcd.model.position import Checkpoint, Identity, Position
+from cdcd.model.position import Checkpoint, Position
 from cdcd.progress import Progress
 
 log = get_logger("engine.attempt")
@@ -81,13 +81,12 @@ class Attempt:
 
     def _run(self, claim: Claim) -> Outcome:
         snapshot, checkpoint = self._start(claim)
-        identity = claim.identity or self._source.identity()
         if snapshot is not None:
             self._load(snapshot, checkpoint.position)
         self._finish_if_consistent()
         if self._options.load == "only" and self._consistent:
             return self._leave()
-        return self._stream(checkpoint, identity)
+        return self._stream(checkpoint, claim)
 
     # --- where it stands ----------------------------------------------------------------------------------------
 
@@ -174,12 +173,17 @@ class Attempt:
 
     # --- stream -------------------------------------------------------------------------------------------------
 
-    def _stream(self, checkpoint: Checkpoint, identity: Identity) -> Outcome:
+    def _stream(self, checkpoint: Checkpoint, claim: Claim) -> Outcome:
         ledger, source = self._ledger, self._source
+        identity = claim.identity or source.identity()
         if any(all(c.state is State.UNREAD for c in its) for its in ledger.by_table().values()):
             # A crash may have come between a table's control rows and its publication (see join).
             source.publish(list(ledger.tables.values()))
-        source.open(checkpoint, identity, {id: self._sink.forms(table) for id, table in ledger.tables.items()})
+        forms = {id: self._sink.forms(table) for id, table in ledger.tables.items()}
+        if (now := source.open(checkpoint, identity, forms)) != identity:
+            # Another timeline, in whose history the checkpoint is; later ones will be in that only (PG-04).
+            self._sink.intend(now, claim.intent)
+            log.warning("the source has failed over", timeline=now.timeline, position=str(checkpoint.position))
         reader = Reader(source, Judge(source.locate, ledger.by_table()), checkpoint.position, self._options)
         seek = Seek(source, reader)
         join = Join(source, self._sink, reader, ledger, self._options)

@@ -99,7 +99,7 @@ class MemorySource:
     def position(self, data: Mapping[str, Any] | str) -> Place:
         return Place.of(data) if isinstance(data, str) else Place.from_json(data)
 
-    def open(self, checkpoint: Checkpoint, identity: Identity, forms: Mapping[str, Sequence[RowForm]]) -> None:
+    def open(self, checkpoint: Checkpoint, identity: Identity, forms: Mapping[str, Sequence[RowForm]]) -> Identity:
         """Who opens has won the claim: sessions of this pipeline that still read the slot are ended, strangers
         are not."""
         self._verify(checkpoint, identity)
@@ -119,6 +119,7 @@ class MemorySource:
             )
         self._stream, self._slot, self._cursor = session, slot, place.at
         self.carry(forms)
+        return identity
 
     def _verify(self, checkpoint: Checkpoint, identity: Identity) -> None:
         found = self.identity()

@@ -19,6 +19,7 @@ def source(url: Url, name: str, options: SourceOptions) -> PostgresSource:
         publication=options.publication,
         slot=options.slot,
         temporary=options.temporary,
+        failover=options.failover,
         group_bytes=options.group_bytes,
         list_transactions=options.lists_transactions,
         wants_old=options.wants_old,
@@ -26,7 +27,7 @@ def source(url: Url, name: str, options: SourceOptions) -> PostgresSource:
 
 
 def sink(url: Url, name: str, options: SinkOptions) -> PostgresSink:
-    return PostgresSink(url, name, target_tables=options.target_tables)
+    return PostgresSink(url, name, target_tables=options.target_tables, replicated=options.replicated)
 
 
 def status(url: Url, name: str) -> Mapping[str, Any] | None:

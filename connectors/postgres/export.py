@@ -55,11 +55,14 @@ class Exported:
     snapshot: str | None
 
 
-def create_slot(session: Session, asker: Asker, name: str, *, temporary: bool, export: bool) -> Exported:
+def create_slot(
+    session: Session, asker: Asker, name: str, *, temporary: bool, export: bool, failover: bool = False
+) -> Exported:
     """Create the slot on `session`, which must then stay idle as long as the snapshot is wanted. Waits for every
     writing transaction that is open, on all databases; a wait that is interrupted leaves nothing."""
     try:
-        session.send(create_statement(name, session.version, temporary=temporary, export=export))
+        wanted = create_statement(name, session.version, temporary=temporary, export=export, failover=failover)
+        session.send(wanted)
         while not session.poll(BLOCKED_AFTER):
             _tell_blockers(session, asker, name)
         ((_, place, snapshot, _),) = session.answer()

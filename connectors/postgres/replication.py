@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import select
 import time
+from collections.abc import Iterator
 
 import psycopg
 from psycopg import pq
@@ -34,9 +35,19 @@ class Session:
         self.where = address(wanted)
         self._wake = wake
         self._wire: Wire | None = None
-        self.conn = self._login(wanted)
+        self.conn = self._reach(wanted)
         if (statement := after_login(self.version)) is not None:
             self.run(statement)
+
+    def _reach(self, wanted: dict[str, str]) -> pq.abc.PGconn:
+        """The first of the hosts that answers, each in its own time: asynchronously, libpq waits for one for ever."""
+        hosts = list(one_by_one(wanted))
+        for one in hosts[:-1]:
+            try:
+                return self._login(one)
+            except Unreachable:
+                continue
+        return self._login(hosts[-1])
 
     def _login(self, wanted: dict[str, str]) -> pq.abc.PGconn:
         deadline = time.monotonic() + max(2.0, float(wanted["connect_timeout"]))
@@ -148,6 +159,15 @@ class Session:
         if self._wire is not None:
             self._wire.close()
         self.conn.finish()
+
+
+def one_by_one(wanted: dict[str, str]) -> Iterator[dict[str, str]]:
+    """The parameters with a single host each ("Specifying Multiple Hosts")."""
+    lists = {name: wanted[name].split(",") for name in ("host", "hostaddr") if wanted.get(name)}
+    ports = wanted.get("port", "").split(",")
+    for number in range(max(map(len, lists.values()), default=1)):
+        one = {**wanted, **{name: values[number] for name, values in lists.items()}}
+        yield {**one, "port": ports[number if len(ports) > 1 else 0]}
 
 
 def _quote_parameter(value: str) -> str:

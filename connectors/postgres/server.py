@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cdcd.errors import OtherServer
+from cdcd.errors import OtherServer, Transient
 from cdcd.model.position import Identity
 from connectors.postgres.ask import Asker
 from connectors.postgres.position import format_lsn, parse_lsn
@@ -12,7 +12,7 @@ PRODUCT = "postgresql"
 
 # The timeline of the WAL that is written now; pg_control's is that of the last checkpoint.
 _IDENTITY = """
-SELECT s.system_identifier::text,
+SELECT pg_is_in_recovery(), s.system_identifier::text,
        CASE WHEN pg_is_in_recovery() THEN (SELECT timeline_id FROM pg_control_checkpoint())
             ELSE ('x' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8))::bit(32)::int END,
        (SELECT oid::text FROM pg_database WHERE datname = current_database())
@@ -21,8 +21,13 @@ FROM pg_control_system() s
 
 
 def read_identity(asker: Asker) -> Identity:
-    ((system, timeline, database),) = asker.ask(_IDENTITY)
-    return Identity(PRODUCT, system, timeline, database)
+    return _identity(asker)[1]
+
+
+def _identity(asker: Asker) -> tuple[bool, Identity]:
+    """Whether it is a standby, and which server."""
+    ((standby, *known),) = asker.ask(_IDENTITY)
+    return standby, Identity(PRODUCT, *known)
 
 
 def flushed(asker: Asker) -> int:
@@ -40,10 +45,13 @@ def next_xid(asker: Asker) -> int:
     return int(xid)
 
 
-def verify_server(asker: Asker, session: Session, stored: Identity, checkpoint: int) -> None:
-    """OtherServer unless everything up to `checkpoint` is part of this server's own history."""
-    found = read_identity(asker)
+def verify_server(asker: Asker, session: Session, stored: Identity, checkpoint: int) -> Identity:
+    """Which server it is now, perhaps on a later timeline; OtherServer unless everything up to `checkpoint` is part of
+    its own history. Transient while it is a standby, which may be promoted any moment."""
+    standby, found = _identity(asker)
     where = {"server": session.where, "position": format_lsn(checkpoint)}
+    if standby:
+        raise Transient("the source is a standby", hint="promote it, or point the URL at the primary", **where)
     if (found.product, found.system) != (stored.product, stored.system):
         raise OtherServer(
             "the source is not the server the checkpoint was made with",
@@ -58,6 +66,10 @@ def verify_server(asker: Asker, session: Session, stored: Identity, checkpoint: 
             hint="point the URL at the database it was, or begin a new pipeline under another name",
             **where,
         )
+    # In the middle of a fail-over two connections may lead to two servers.
+    ((_, timeline, *_),) = session.run("IDENTIFY_SYSTEM")
+    if timeline != str(found.timeline):
+        raise Transient("two connections to the source reached two servers", hint="end the old primary", **where)
     if found.timeline != stored.timeline:
         _verify_history(session, stored.timeline, found.timeline, checkpoint, where)
     if (end := flushed(asker)) < checkpoint:
@@ -68,6 +80,7 @@ def verify_server(asker: Asker, session: Session, stored: Identity, checkpoint: 
             hint="the target holds changes that the source lost: compare (cdcd validate), then begin anew",
             **where,
         )
+    return found
 
 
 def _verify_history(session: Session, old: int, new: int, checkpoint: int, where: dict[str, str]) -> None:

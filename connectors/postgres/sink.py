@@ -27,6 +27,7 @@ from connectors.postgres.register import add_tables, store_checkpoint, store_int
 from connectors.postgres.sequences import set_sequences
 from connectors.postgres.sessions import Session, Sessions
 from connectors.postgres.shape import read_shape
+from connectors.postgres.standbys import HERE, STANDBYS, check_standbys
 from connectors.postgres.writer import SETTINGS, Writer
 
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,40}")
@@ -37,7 +38,8 @@ LAZY: Mapping[str, str] = {"synchronous_commit": "off"}
 
 
 class PostgresSink:
-    """`url` is asked at each connect. `commit_sync`: wait at each commit until it is durable."""
+    """`url` is asked at each connect. `commit_sync`: wait at each commit until it is durable. `replicated`: durable is
+    only what a standby has flushed too."""
 
     facts = SinkFacts()
 
@@ -48,6 +50,7 @@ class PostgresSink:
         *,
         target_tables: str = "create",
         commit_sync: bool = False,
+        replicated: bool = False,
     ) -> None:
         if not _NAME.fullmatch(name):
             raise UsageError(
@@ -58,6 +61,7 @@ class PostgresSink:
         self._url = url
         self._pipeline = name
         self._policy = target_tables
+        self._replicated = replicated
         self._settings = {} if commit_sync else LAZY
         self._sessions = Sessions(url, f"cdcd/{name}")
         self._epoch = 0
@@ -79,8 +83,9 @@ class PostgresSink:
         self._sessions.name = f"cdcd/{self._pipeline}/{found.epoch}"
         replica = self._sessions.may_replicate is True
         self._writer = Writer(
-            session, self._pipeline, found.epoch, found.checkpoint, dict(found.tables), replica
-        )
+            session, self._pipeline, found.epoch, found.checkpoint, dict(found.tables), replica,
+            flushed=STANDBYS if self._replicated else HERE,
+        )  # fmt: skip
         return found
 
     @property
@@ -94,7 +99,8 @@ class PostgresSink:
     def check(self, tables: Sequence[Table]) -> list[Finding]:
         with self._sessions.brief() as session:
             replica = self._sessions.try_replica(session)
-            return check_target(session, self._url(), self._pipeline, tables, self._policy, replica)
+            findings = check_target(session, self._url(), self._pipeline, tables, self._policy, replica)
+            return findings + (check_standbys(session) if self._replicated else [])
 
     def prepare(self, tables: Sequence[Table]) -> None:
         with self._owner.durably() as session:

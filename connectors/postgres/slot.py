@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from cdcd.errors import CdcdError, SlotInUse, SlotLost, StateRefused
+from cdcd.errors import CdcdError, SlotInUse, SlotLost, StateRefused, UsageError
 from connectors.postgres.ask import Asker
 from connectors.postgres.names import quote_identifier
 from connectors.postgres.position import format_lsn, parse_lsn
@@ -46,7 +46,7 @@ def verify_slot(asker: Asker, name: str, database: str, checkpoint: int) -> Slot
         raise SlotLost(
             "the replication slot is gone",
             why="it was dropped, or a standby without it was promoted: changes since the position are missing",
-            hint=again,
+            hint=f"{again}; with failover = true standbys keep the slot (PostgreSQL 17 on)",
             **where,
         )
     if slot["plugin"] != PLUGIN or slot["database_oid"] != database:
@@ -97,14 +97,21 @@ def free_slot(asker: Asker, name: str, ours: str, wake: Wake, patience: float = 
         wake.sleep(0.1)
 
 
-def create_statement(name: str, version: int, *, temporary: bool, export: bool) -> str:
-    """CREATE_REPLICATION_SLOT in the server's grammar."""
+def create_statement(name: str, version: int, *, temporary: bool, export: bool, failover: bool = False) -> str:
+    """CREATE_REPLICATION_SLOT in the server's grammar. FAILOVER came with version 17."""
     kind = " TEMPORARY" if temporary else ""
     if version >= 150000:
-        options = f"(SNAPSHOT '{'export' if export else 'nothing'}')"
+        options = f"(SNAPSHOT '{'export' if export else 'nothing'}'{', FAILOVER' if failover else ''})"
     else:
         options = "EXPORT_SNAPSHOT" if export else "NOEXPORT_SNAPSHOT"
     return f"CREATE_REPLICATION_SLOT {quote_identifier(name)}{kind} LOGICAL {PLUGIN} {options}"
+
+
+def failover_statement(name: str, version: int) -> str:
+    """Have standbys keep a slot that is there ("ALTER_REPLICATION_SLOT")."""
+    if version < 170000:
+        raise UsageError("standbys keep logical slots from PostgreSQL 17 on", hint="leave out failover = true")
+    return f"ALTER_REPLICATION_SLOT {quote_identifier(name)} (FAILOVER)"
 
 
 def drop_slot(asker: Asker, name: str, ours: str, wake: Wake) -> bool:

@@ -20,6 +20,7 @@ from cdcd.rows import RowForm
 from connectors.postgres.ask import Asker
 from connectors.postgres.catalogue import read_tables
 from connectors.postgres.check import Asked, check_source
+from connectors.postgres.check_failover import check_failover
 from connectors.postgres.check_tables import left_out
 from connectors.postgres.export import Exported, create_slot, import_snapshot, wait_settled
 from connectors.postgres.follow import Follower
@@ -31,7 +32,15 @@ from connectors.postgres.publication import drop_publication, exists, publish_ta
 from connectors.postgres.replication import Session
 from connectors.postgres.sequences import read_sequences
 from connectors.postgres.server import flushed, next_xid, read_identity, verify_server
-from connectors.postgres.slot import drop_slot, free_slot, read_slot, start_statement, starting, verify_slot
+from connectors.postgres.slot import (
+    drop_slot,
+    failover_statement,
+    free_slot,
+    read_slot,
+    start_statement,
+    starting,
+    verify_slot,
+)
 from connectors.postgres.snapshot import PostgresSnapshot
 from connectors.postgres.stream import Stream
 from connectors.postgres.tuples import TupleCode
@@ -43,8 +52,9 @@ log = get_logger("postgres.source")
 class PostgresSource:
     """A database read through logical replication. `publication`, `slot`: given by hand, and then left as they are.
 
-    `temporary`: the slot lives as long as this object (for tail). `binary`: ask for binary values where all tables
-    allow it. `partitions`: "root", or "leaves": each partition is a table of its own. `log_disk`: see Asked.
+    `temporary`: the slot lives as long as this object (for tail). `failover`: standbys keep it too. `binary`: ask for
+    binary values where all tables allow it. `partitions`: "root", or "leaves": each partition is a table of its own.
+    `log_disk`: see Asked.
     """
 
     def __init__(
@@ -55,6 +65,7 @@ class PostgresSource:
         publication: str | None = None,
         slot: str | None = None,
         temporary: bool = False,
+        failover: bool = False,
         binary: bool = True,
         group_bytes: int = 4 << 20,
         list_transactions: bool = False,
@@ -72,6 +83,7 @@ class PostgresSource:
         self._log_disk = log_disk
         self._url: Callable[[], str] = url if callable(url) else lambda: url
         self._temporary = temporary
+        self._failover = failover
         self._binary_wanted = binary
         self._group_bytes = group_bytes
         self._list_transactions = list_transactions
@@ -126,7 +138,7 @@ class PostgresSource:
 
     def open(
         self, checkpoint: Checkpoint, identity: Identity, forms: Mapping[str, Sequence[RowForm]]
-    ) -> None:
+    ) -> Identity:
         place = checkpoint.position
         if not isinstance(place, Lsn) or checkpoint.done:
             raise StateRefused("the checkpoint is not one of a PostgreSQL source", position=place)
@@ -134,13 +146,17 @@ class PostgresSource:
         self._forms = dict(forms)
         session = self._session or self._connect()
         try:
-            verify_server(self._asker, session, identity, place.lsn)
+            now = verify_server(self._asker, session, identity, place.lsn)
             if not self._temporary:
-                verify_slot(self._asker, self.slot, identity.database, place.lsn)
+                found = verify_slot(self._asker, self.slot, identity.database, place.lsn)
+                if self._failover and not found.get("failover"):
+                    free_slot(self._asker, self.slot, self._app, self._wake)
+                    session.run(failover_statement(self.slot, session.version))
             # A stream that begins without tables is text, which takes any that join.
             wanted = self._binary_wanted and bool(forms) and session.version >= 140000
             self._binary, self._codes = self._compile(self._forms, session.version, wanted)
             self._start(session, place.lsn)
+            return now
         except BaseException:
             if session is not self._session:
                 session.close()
@@ -241,7 +257,9 @@ class PostgresSource:
             self._drop_unstarted(intent)
         session = self._connect()
         try:
-            made = create_slot(session, self._asker, self.slot, temporary=self._temporary, export=load)
+            made = create_slot(
+                session, self._asker, self.slot, temporary=self._temporary, export=load, failover=self._failover
+            )
         except BaseException:
             session.close()
             raise
@@ -334,7 +352,8 @@ class PostgresSource:
         asked = Asked(
             self._url(), self._app, self.publication, self._own_publication, self.slot, self._by_root, self._log_disk
         )
-        return check_source(self._asker, self._wake, asked, tables)
+        findings = check_source(self._asker, self._wake, asked, tables)
+        return findings + (check_failover(self._asker) if self._failover else [])
 
     def left_out(self, named: Collection[str]) -> list[tuple[str, Finding]]:
         return left_out(self._asker, self._by_root, named)

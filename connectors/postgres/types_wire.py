@@ -2,8 +2,9 @@
 
 A binary field of pgoutput is a kind byte and then exactly a field of COPY BINARY, so `pg-binary/MAJOR:TYPE` is offered
 with its length before it and costs nothing; text is offered without. TYPE is the base type's `pg_type.typname`:
-domains resolve, every enum is `enum`. A type that is not built in has no name that both ends could trust: it is
-`pg-text:*` only, or canonical.
+domains resolve, every enum is `enum`. Where all versions from 13 on read and write the same bytes it is
+`pg-binary:TYPE`. A type that is not built in has no name that both ends could trust: it is `pg-text:*` only, or
+canonical.
 """
 
 from __future__ import annotations
@@ -31,6 +32,15 @@ NEVER_BINARY = frozenset(
 )
 """Their binary form means something at one server only: an OID, or an amount whose scale is a setting. Of the last
 three the server does not read back what it writes of an empty one."""
+
+_STABLE = (
+    {"bool", "char", "name", "int2", "int4", "int8", "float4", "float8", "numeric", "text", "varchar", "bpchar"}
+    | {"bytea", "uuid", "date", "time", "timetz", "timestamp", "timestamptz", "json", "jsonb", "bit", "varbit"}
+    | {"inet", "cidr", "macaddr", "macaddr8", "point", "box", "lseg", "path", "polygon", "circle", "line", "pg_lsn"}
+)
+SAME_IN_ALL = frozenset(_STABLE | {f"_{name}" for name in _STABLE} | {"enum", "citext"})
+"""Types whose binary form has not changed since version 13, or is refused where a version lacks the value (numeric's
+infinities). Not interval: before 17 its infinities are ordinary numbers."""
 
 _PINNED = 10000
 """OIDs below are the same in every cluster (transam.h, FirstGenbkiObjectId)."""
@@ -66,11 +76,10 @@ class WireType:
         return (f"pg-text:{self.name}",) if self.portable or self.name == "citext" else ()
 
     def binary(self, major: int) -> tuple[str, ...]:
-        if self.kind == "e":
-            return (f"pg-binary/{major}:enum",)
-        if not self.sends or not (self.portable or self.name == "citext"):
+        name = "enum" if self.kind == "e" else self.name
+        if self.kind != "e" and not (self.sends and (self.portable or name == "citext")):
             return ()
-        return (f"pg-binary/{major}:{self.name}",)
+        return (f"pg-binary:{name}" if name in SAME_IN_ALL else f"pg-binary/{major}:{name}",)
 
     @property
     def width(self) -> int | None:

@@ -27,6 +27,7 @@ from connectors.postgres.ordered import OneByOne, apply_one_by_one
 from connectors.postgres.position import parse_lsn
 from connectors.postgres.sessions import Session
 from connectors.postgres.shape import Shape, read_shape
+from connectors.postgres.standbys import HERE
 
 log = get_logger("postgres.writer")
 
@@ -51,7 +52,7 @@ WITH stored AS (
 SELECT set_config('cdcd.place', ctid::text, false) FROM stored
 """
 
-_AFTER = "SELECT current_setting('cdcd.place'), pg_current_wal_insert_lsn()::text, pg_current_wal_flush_lsn()::text"
+_AFTER = "SELECT current_setting('cdcd.place'), pg_current_wal_insert_lsn()::text, {durable}::text"
 
 _BY_NAME = "c.pipeline = %(pipeline)s AND c.scope = ''"
 _BY_PLACE = _BY_NAME + " AND c.ctid = %(place)s"
@@ -80,8 +81,16 @@ class Writer:
     """One epoch's session for apply. After an error it takes nothing any more: the next claim brings another."""
 
     def __init__(
-        self, session: Session, pipeline: str, epoch: int, expected: Any, tables: dict[str, Table], replica: bool
+        self,
+        session: Session,
+        pipeline: str,
+        epoch: int,
+        expected: Any,
+        tables: dict[str, Table],
+        replica: bool,
+        flushed: str = HERE,
     ) -> None:
+        """`flushed`: an SQL expression, up to where the log is durable."""
         self.session = session
         self._pipeline = pipeline
         self._epoch = epoch
@@ -92,6 +101,8 @@ class Writer:
         self._open = False
         self._failed = False
         self._flushed = 0
+        self._durable_to = flushed
+        self._after = _AFTER.format(durable=HERE if flushed == HERE else "'0/0'")  # others are not asked at each commit
         self._place: str | None = None
         self._shapes: dict[str, Shape] = {}
         self._bulks: dict[tuple[str, str], Bulk] = {}
@@ -151,7 +162,7 @@ class Writer:
         next claim tells. Deferred constraints are checked before, so that they are an error like any other."""
         text = checkpoint.to_json()
         ((self._place, inserted, flushed),) = self.session.rows(
-            f"SET CONSTRAINTS ALL IMMEDIATE; {_STORE.format(row=_BY_PLACE)}; COMMIT; {_AFTER}",
+            f"SET CONSTRAINTS ALL IMMEDIATE; {_STORE.format(row=_BY_PLACE)}; COMMIT; {self._after}",
             {"checkpoint": json.dumps(text), "pipeline": self._pipeline, "place": self._place},
         )
         self._open = False
@@ -187,7 +198,7 @@ class Writer:
         if ticket.session is not self.session:
             raise Unreachable("the session that gave the ticket has ended", why="the server may have crashed since")
         if self._flushed < ticket.lsn and not self._open:
-            self._flushed = parse_lsn(self.session.rows("SELECT pg_current_wal_flush_lsn()::text")[0][0])
+            self._flushed = parse_lsn(self.session.rows(f"SELECT {self._durable_to}::text")[0][0])
         return self._flushed >= ticket.lsn
 
     # --- a step of changes -------------------------------------------------------------------------------------------

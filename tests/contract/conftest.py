@@ -9,37 +9,43 @@ import pytest
 from tests.contract.case import SinkCase, SourceCase
 from tests.contract.memory import MemorySinkCase, MemorySourceCase
 from tests.contract.postgres import PostgresSinkCase, PostgresSourceCase
+from tests.servers import matrix
 
 
 def _memory_source(request: pytest.FixtureRequest) -> SourceCase:
     return MemorySourceCase()
 
 
-def _postgres_source(request: pytest.FixtureRequest) -> SourceCase:
-    return PostgresSourceCase(request.getfixturevalue("source_db"))
+def _postgres_source(version: int) -> Callable[[pytest.FixtureRequest], SourceCase]:
+    def case(request: pytest.FixtureRequest) -> SourceCase:
+        server = request.getfixturevalue("servers")(version)
+        return PostgresSourceCase(request.getfixturevalue("source_on")(server))
 
-
-def _postgres15_source(request: pytest.FixtureRequest) -> SourceCase:
-    return PostgresSourceCase(request.getfixturevalue("source_db15"))
+    return case
 
 
 def _memory_sink(request: pytest.FixtureRequest) -> SinkCase:
     return MemorySinkCase()
 
 
-def _postgres_sink(request: pytest.FixtureRequest) -> SinkCase:
-    return PostgresSinkCase(request.getfixturevalue("target_db"), request.getfixturevalue("target_proxy"))
+def _postgres_sink(version: int) -> Callable[[pytest.FixtureRequest], SinkCase]:
+    def case(request: pytest.FixtureRequest) -> SinkCase:
+        server = request.getfixturevalue("servers")(version, "target")
+        database = request.getfixturevalue("target_on")(server)
+        return PostgresSinkCase(database, request.getfixturevalue("make_proxy")(server))
+
+    return case
 
 
 SOURCES: dict[str, Callable[[pytest.FixtureRequest], SourceCase]] = {
-    "memory": _memory_source,
-    "postgres18": _postgres_source,
-    "postgres15": _postgres15_source,
+    f"postgres{version}": _postgres_source(version) for version in (matrix.OTHERS if matrix.WANTED else matrix.USUAL)
 }
 SINKS: dict[str, Callable[[pytest.FixtureRequest], SinkCase]] = {
-    "memory": _memory_sink,
-    "postgres18": _postgres_sink,
+    f"postgres{version}": _postgres_sink(version) for version in (matrix.OTHERS if matrix.WANTED else (18,))
 }
+if not matrix.WANTED:
+    SOURCES["memory"] = _memory_source
+    SINKS["memory"] = _memory_sink
 
 
 @pytest.fixture(params=SOURCES)

@@ -29,7 +29,7 @@ FormOf = Callable[[Table], RowForm]
 def binary_form(table: Table, major: int = 18) -> RowForm:
     """COPY's binary rows, as a PostgreSQL target takes them."""
     columns = tuple(column.name for column in table.carried)
-    takes = {f"pg-binary/{major}:{name}": "v" for name in (*BUILT_IN, "enum")}
+    takes = {f"pg-binary{of}:{name}": "v" for name in (*BUILT_IN, "enum") for of in ("", f"/{major}")}
     layout = Layout(struct.pack(">h", len(columns)), b"", b"", b"\xff\xff\xff\xff")
     return RowForm("pg-copy-binary", table, columns, (Field(takes),) * len(columns), layout)
 

