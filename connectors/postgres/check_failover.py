@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from cdcd.contracts import Finding
 from connectors.postgres.ask import Asker
+from connectors.postgres.findings import finding
 
 _STANDBYS = """
 SELECT current_setting('server_version_num')::int, current_setting('synchronized_standby_slots', true),
@@ -15,15 +16,11 @@ def check_failover(asker: Asker) -> list[Finding]:
     """For a pipeline with `failover`."""
     ((version, waited_for, slots),) = asker.ask(_STANDBYS)
     if version < 170000:
-        return [
-            Finding("PG-FAILOVER-VERSION", "error", "standbys keep logical slots from PostgreSQL 17 on",
-                    f"server_version_num = {version}", "leave out failover = true")
-        ]  # fmt: skip
+        return [finding("PG-FAILOVER-VERSION", "standbys keep logical slots from PostgreSQL 17 on", f"{version}",
+                        "leave out failover = true")]  # fmt: skip
     if waited_for:
         return []
     named = ", ".join(slots) or "the standby's physical slot"
-    return [
-        Finding("PG-FAILOVER-AHEAD", "warning", "changes may reach the target before the source's standby has them: "
-                "after such a fail-over the pipeline stops", "synchronized_standby_slots is empty",
-                f"ALTER SYSTEM SET synchronized_standby_slots = '{named}' -- and reload")
-    ]  # fmt: skip
+    return [finding("PG-FAILOVER-AHEAD", "changes may reach the target before the standby has them: after such "
+                    "a fail-over the pipeline stops", "synchronized_standby_slots is empty",
+                    f"ALTER SYSTEM SET synchronized_standby_slots = '{named}' -- and reload")]  # fmt: skip

@@ -32,6 +32,10 @@ FINDINGS: dict[str, tuple[str, str]] = {
     ),
     "PG-PREPARED": ("warning", "A prepared transaction waits: no slot and no snapshot can be made before it ends."),
     "PG-TLS": ("warning", "The session with a server elsewhere is not verified (sslmode below verify-full)."),
+    "PG-FAILOVER-VERSION": ("error", "`failover` is on: standbys keep logical slots from PostgreSQL 17 on."),
+    "PG-FAILOVER-AHEAD": (
+        "warning", "`failover` is on and `synchronized_standby_slots` empty: the target may be ahead of the standbys."
+    ),
     # The source: publication
     "PG-PUBLICATION": ("error", "The publication given by hand does not exist."),
     "PG-PUBLICATION-RIGHT": ("error", "The role may not create a publication in this database."),
@@ -72,6 +76,8 @@ FINDINGS: dict[str, tuple[str, str]] = {
         "warning", "The role may not set `session_replication_role`: triggers fire and foreign keys are checked."
     ),
     "PT-TLS": ("warning", "The session with a server elsewhere is not verified (sslmode below verify-full)."),
+    "PT-STANDBYS-SEEN": ("error", "`acknowledge_after` is `replicated`: the role may not see the target's standbys."),
+    "PT-NO-STANDBY": ("warning", "`acknowledge_after` is `replicated`: the target has no standby now."),
     # The target: tables that are to be made
     "PT-CREATE-SCHEMA": ("error", "The role may not create a schema."),
     "PT-CREATE-TABLE": ("error", "The role may not create tables in a schema."),

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from cdcd.contracts import Finding
+from connectors.postgres.findings import finding
 from connectors.postgres.names import quote_identifier
 from connectors.postgres.sessions import Session
 
@@ -28,13 +29,9 @@ def check_standbys(session: Session) -> list[Finding]:
     """For a pipeline that acknowledges what is replicated."""
     ((user, sees, standbys),) = session.rows(_SEEN)
     if not sees:
-        return [
-            Finding("PT-STANDBYS-SEEN", "error", "the role may not see what the target's standbys have",
-                    "acknowledge_after = replicated", f"GRANT pg_read_all_stats TO {quote_identifier(user)}")
-        ]  # fmt: skip
+        return [finding("PT-STANDBYS-SEEN", "the role may not see what the target's standbys have",
+                        "acknowledge_after = replicated", f"GRANT pg_read_all_stats TO {quote_identifier(user)}")]
     if not standbys:
-        return [
-            Finding("PT-NO-STANDBY", "warning", "the target has no standby now: until one is there the source is told "
-                    "of nothing, and keeps its log", "pg_stat_replication is empty")
-        ]  # fmt: skip
+        return [finding("PT-NO-STANDBY", "the target has no standby now: until one is there the source is told of "
+                        "nothing, and keeps its log", "pg_stat_replication is empty")]
     return []
