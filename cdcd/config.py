@@ -28,6 +28,8 @@ from cdcd.secrets import Address, expand
 Load = Literal["full", "only", "skip"]
 TargetTables = Literal["create", "use", "truncate", "drop"]
 AcknowledgeAfter = Literal["flushed", "replicated"]
+OnError = Literal["stop", "skip"]
+OnConflict = Literal["stop", "overwrite", "skip"]
 
 PREFIX = "cdcd_"
 LONGEST = 40
@@ -122,6 +124,9 @@ class PipelineSettings(_Settings):
     group_bytes: Size = Field(default=4 << 20, ge=1 << 16)
     loaders: int = Field(default=2, ge=1, le=64)
     table_poll: float = Field(default=10.0, gt=0, strict=False)
+    on_error: OnError = "stop"
+    on_conflict: OnConflict = "stop"
+    max_exceptions: int = Field(default=1000, ge=1)
 
     @model_validator(mode="after")
     def _agree(self) -> Self:

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 class SinkFacts:
     """`exactly_once`: the checkpoint is in the data's own transaction. `folds`: it wants net changes, not each one.
     `wants_old`: whole old rows. `lists_transactions`: Group.transactions.
-    `keeps_state`: it can hold chunks and table versions. `identifier_bytes`: longest name."""
+    `keeps_state`: it can hold chunks and table versions. `identifier_bytes`: longest name.
+    `keeps_exceptions`: a change that cannot be made can be recorded, in the transaction of those around it."""
 
     exactly_once: bool = True
     folds: bool = True
@@ -17,3 +18,4 @@ class SinkFacts:
     lists_transactions: bool = False
     keeps_state: bool = True
     identifier_bytes: int = 63
+    keeps_exceptions: bool = False

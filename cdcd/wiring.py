@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, TypeVar
 
 from cdcd.config import Pipeline
@@ -13,6 +14,7 @@ from cdcd.engine.examine import selected
 from cdcd.engine.options import Options
 from cdcd.engine.sequences import carry_sequences
 from cdcd.engine.task import Task
+from cdcd.errors import UsageError
 from cdcd.facts import SinkFacts
 from cdcd.model.position import Checkpoint
 from cdcd.model.selection import Selection
@@ -40,23 +42,41 @@ def source(pipeline: Pipeline, facts: SinkFacts | None = None, temporary: bool =
     return made.source(pipeline.source.url, pipeline.name, told)
 
 
-def sink(pipeline: Pipeline, checkpoint: Checkpoint | None = None, tables: Iterable[Table] = ()) -> Sink:
-    """The pipeline's sink, not yet connected. `checkpoint`, `tables`: for one that keeps no state."""
-    made = connector(pipeline.target.scheme, pipeline.target.key, "sink")
+def sink(
+    pipeline: Pipeline, checkpoint: Checkpoint | None = None, tables: Iterable[Table] = (), closely: bool = False
+) -> Sink:
+    """The pipeline's sink, not yet connected. `checkpoint`, `tables`: for one that keeps no state. `closely`: one that
+    tells the transaction at fault."""
     settings = pipeline.settings
-    told = SinkOptions(settings.target_tables, settings.acknowledge_after == "replicated", checkpoint, tuple(tables))
+    made = connector(pipeline.target.scheme, pipeline.target.key, "sink")
+    told = SinkOptions(
+        target_tables=settings.target_tables,
+        replicated=settings.acknowledge_after == "replicated",
+        on_error=settings.on_error,
+        on_conflict=settings.on_conflict,
+        max_exceptions=settings.max_exceptions,
+        closely=closely,
+        checkpoint=checkpoint,
+        tables=tuple(tables),
+    )
     return made.sink(pipeline.target.url, pipeline.name, told)
 
 
 def task(pipeline: Pipeline, progress: Progress) -> Task:
     """The pipeline, ready to run. Both ends are built anew at each attempt, with the passwords of that moment."""
     _require(pipeline)
+    settings = pipeline.settings
+    if not (settings.on_error == settings.on_conflict == "stop" or sink(pipeline).facts.keeps_exceptions):
+        raise UsageError(
+            f"pipeline {pipeline.name}: on_error and on_conflict must be 'stop' with this target",
+            why=f"a target of {pipeline.target.scheme}:// has no place where a change that was not made is recorded",
+        )
 
-    def connect() -> tuple[Source, Sink]:
-        target = sink(pipeline)
+    def connect(closely: bool = False) -> tuple[Source, Sink]:
+        target = sink(pipeline, closely=closely)
         return source(pipeline, target.facts), target
 
-    return Task(options(pipeline), connect, progress)
+    return Task(options(pipeline), connect, progress, partial(connect, closely=True))
 
 
 def tail(pipeline: Pipeline, progress: Progress) -> Task:

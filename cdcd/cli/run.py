@@ -11,7 +11,7 @@ import typer
 from cdcd import daemon, wiring
 from cdcd.cli import live
 from cdcd.cli.options import File, From, Json, Name, Names, Tables, To, chosen, http, start_log
-from cdcd.config import AcknowledgeAfter, Load, TargetTables
+from cdcd.config import AcknowledgeAfter, Load, OnConflict, OnError, TargetTables
 from cdcd.progress import Progress, volume
 from cdcd.secrets import hide
 from cdcd.supervisor import Supervisor, child_command
@@ -75,6 +75,16 @@ def run(
     table_poll: Annotated[
         float | None, typer.Option(metavar="SECONDS", help="How often to look for new tables. [default: 10]")
     ] = None,
+    on_error: Annotated[
+        OnError | None, typer.Option(help="What becomes of a change that the target refuses. [default: stop]")
+    ] = None,
+    on_conflict: Annotated[
+        OnConflict | None,
+        typer.Option(help="Of one that meets another state than the source's. [default: stop]"),
+    ] = None,
+    max_exceptions: Annotated[
+        int | None, typer.Option(metavar="N", help="How many skipped changes may wait for `cdcd retry`.")
+    ] = None,
     listen: Annotated[
         str | None, typer.Option("--http", metavar="HOST:PORT", help="Serve /healthz, /readyz, /metrics and /status.")
     ] = None,
@@ -95,7 +105,8 @@ def run(
             "publication": publication, "slot": slot, "chunks_per_snapshot": chunks_per_snapshot, "loaders": loaders,
             "chunk_bytes": chunk_bytes, "group_bytes": group_bytes, "table_poll": table_poll,
             "standby_seconds": standby_seconds, "patience": patience, "failover": failover or None,
-            "acknowledge_after": acknowledge_after,
+            "acknowledge_after": acknowledge_after, "on_error": on_error, "on_conflict": on_conflict,
+            "max_exceptions": max_exceptions,
         },
         overrides := {"load": load, "from_now": from_now, "until": until, "standby": standby},
     )

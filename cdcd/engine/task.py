@@ -25,16 +25,23 @@ GRACE = 3.0
 
 
 class Task:
-    """`connect` builds both ends afresh for each attempt, so that a rotated password is read at each connect. `run`
-    belongs in a thread that is not the main one, where a signal's handler could not run during a blocking call."""
+    """`connect` builds both ends afresh for each attempt, so that a rotated password is read at each connect.
+    `closely` builds ends that tell transactions apart: once a change could not be made, another attempt is made with
+    them, which names the transaction at fault. `run` belongs in a thread that is not the main one, where a signal's
+    handler could not run during a blocking call."""
 
     def __init__(
-        self, options: Options, connect: Callable[[], tuple[Source, Sink]], progress: Progress | None = None
+        self,
+        options: Options,
+        connect: Callable[[], tuple[Source, Sink]],
+        progress: Progress | None = None,
+        closely: Callable[[], tuple[Source, Sink]] | None = None,
     ) -> None:
         self.progress = progress or Progress(name=options.name)
         self.owner = uuid.uuid4().hex
         self._options = options
         self._connect = connect
+        self._closely = closely
         self._stopping = threading.Event()
         self._ends: tuple[Source, Sink] | None = None
         self._claimed = False
@@ -56,6 +63,10 @@ class Task:
             except CdcdError as error:
                 if self._stopping.is_set():
                     return Outcome.STOPPED
+                if self._closely is not None and "change" in error.where:
+                    log.info("looking for the transaction at fault", what=error.what)
+                    self._connect, self._closely = self._closely, None
+                    continue
                 if attempt is not None and attempt.flowing:
                     tries, since = 0, time.monotonic()
                 patient = not self._options.finite or time.monotonic() - since < self._options.patience

@@ -7,6 +7,7 @@ from typing import Any
 
 from cdcd.connector import SinkOptions, SourceOptions, Url
 from connectors.postgres.compare import PostgresComparable
+from connectors.postgres.exceptions import Policy
 from connectors.postgres.outside import leave_request, read_status
 from connectors.postgres.sink import PostgresSink
 from connectors.postgres.source import PostgresSource
@@ -27,7 +28,14 @@ def source(url: Url, name: str, options: SourceOptions) -> PostgresSource:
 
 
 def sink(url: Url, name: str, options: SinkOptions) -> PostgresSink:
-    return PostgresSink(url, name, target_tables=options.target_tables, replicated=options.replicated)
+    return PostgresSink(
+        url,
+        name,
+        target_tables=options.target_tables,
+        replicated=options.replicated,
+        refused=Policy(options.on_error, options.on_conflict, options.max_exceptions),
+        closely=options.closely,
+    )
 
 
 def status(url: Url, name: str) -> Mapping[str, Any] | None:

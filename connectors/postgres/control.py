@@ -10,9 +10,9 @@ from __future__ import annotations
 from cdcd.errors import StateRefused
 from connectors.postgres.sessions import Session
 
-VERSION = 1
+VERSION = 2
 
-SCHEMA = """
+FIRST = """
 COMMENT ON SCHEMA cdcd IS 'cdcd: what its pipelines into this database need to go on after a restart';
 
 CREATE TABLE cdcd.version (version int NOT NULL);
@@ -90,8 +90,44 @@ COMMENT ON TABLE cdcd.postponed IS 'Foreign keys taken off while a table is read
 INSERT INTO cdcd.version VALUES (1);
 """
 
-MIGRATIONS: dict[int, str] = {}
-"""Version → what makes it the next one."""
+_EXCEPTIONS = """
+CREATE TABLE cdcd.exceptions (
+    id        bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    pipeline  text NOT NULL,
+    position  text,
+    tx        text,
+    committed timestamptz,
+    table_id  text NOT NULL,
+    op        text NOT NULL CHECK (op IN ('insert', 'update', 'delete', 'truncate')),
+    key       jsonb,
+    row       jsonb,
+    error     text NOT NULL,
+    sqlstate  text,
+    found     text NOT NULL DEFAULT '',
+    state     text NOT NULL CHECK (state IN ('open', 'passed', 'applied', 'superseded')),
+    made      timestamptz NOT NULL DEFAULT clock_timestamp(),
+    settled   timestamptz
+);
+CREATE INDEX ON cdcd.exceptions (pipeline, table_id) WHERE state = 'open';
+COMMENT ON TABLE cdcd.exceptions IS 'Changes that were not made here. position, tx, committed: their transaction at '
+    'the source; key, row: column to text, what is not known left out; found: the version of the row that was met; '
+    'state open: refused, waits for cdcd retry; passed: of a transaction that cdcd skip passed over; applied: made '
+    'later; superseded: its row was written since';
+
+CREATE TABLE cdcd.stops (
+    pipeline text PRIMARY KEY,
+    position text,
+    tx       text,
+    table_id text,
+    key      text,
+    error    text NOT NULL,
+    stopped  timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+COMMENT ON TABLE cdcd.stops IS 'The change at which a pipeline stopped, until it is past it';
+"""
+
+MIGRATIONS: dict[int, str] = {1: _EXCEPTIONS}
+"""Version → what makes it the next one. New tables are made as FIRST and then all of these."""
 
 _LOCK = "SELECT pg_advisory_xact_lock(6015273198431)"
 """Two daemons may come to an empty database at once."""
@@ -116,8 +152,8 @@ def make(session: Session) -> None:
         # A schema made beforehand spares the role the right to create one.
         if not session.rows("SELECT FROM pg_namespace WHERE nspname = 'cdcd'"):
             session.run("CREATE SCHEMA cdcd")
-        session.run(SCHEMA)
-        version = VERSION
+        session.run(FIRST)
+        version = 1
     for older in range(version, VERSION):
         session.run(MIGRATIONS[older])
         session.run("UPDATE cdcd.version SET version = %s", (older + 1,))

@@ -85,6 +85,11 @@ def split_text(row: bytes) -> Fields:
     return tuple(row[:-1].split(b"\t"))
 
 
+def key_fields(form: RowForm, key: bytes) -> tuple[bytes, ...]:
+    """The fields of a key's bytes, as in TableLog.keys."""
+    return tuple(_binary_fields(key, 0)) if form.name == BINARY else tuple(key.split(b"\t"))
+
+
 class Encoding:
     """How rows of a form, and rows made of their fields, are written to the server."""
 

@@ -1,197 +1,234 @@
-"""Changes made one by one, in the source's order, so that the one at fault is named.
+"""Changes made in the source's order, so that the one at fault is named, and the pipeline's policy for it applies.
 
 Taken where the bulk way failed: keys or unique values that change places have no safe bulk order (T-FO-2), and a count
 that is wrong does not say whose. Also for tables whose keys only the server can compare (T-FO-3). The rows still travel
-in bulk; then there is one statement for each change.
+in bulk; then there is one statement for each change, of which many go to the server together: each fails where its
+count is wrong, and a batch that failed is taken back and made again one by one.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
 
 from cdcd.errors import CdcdError, Conflict, PoisonRow
-from cdcd.fold import fill
-from cdcd.model.group import DELETE, INSERT, MOVE, UPDATE, TableLog
-from cdcd.rows import Row
-from connectors.postgres.bulk import Bulk, Cells, cells_of, known
-from connectors.postgres.keyless import delete_rows, whole_row
-from connectors.postgres.names import quote_identifier
+from cdcd.log import get_logger
+from cdcd.model.group import Rows, Transaction
+from connectors.postgres.exceptions import Exceptions, Refused, row_version
 from connectors.postgres.sessions import Session
-from connectors.postgres.stage import Stage, key_items, row_items
+from connectors.postgres.single import Change, OneByOne
+
+log = get_logger("postgres.ordered")
+
+BATCH = 500
+"""Statements sent together. A row at fault among 30,000 is found in 60 round trips and the 500 of its batch."""
 
 _LINE = re.compile(r"\bline (\d+)\b")
 
-
-@dataclass(frozen=True, slots=True)
-class _Change:
-    """`number` is its place among those of its table; `key` names the row it is made to."""
-
-    number: int
-    op: int
-    key: bytes
-    row: Row | None
-
-    @property
-    def kind(self) -> str:
-        return {INSERT: "insert", DELETE: "delete"}.get(self.op, "update")
+Where = Callable[[int], Transaction | None]
+"""The place of a change in its group → its transaction, where the source tells."""
 
 
-class OneByOne:
-    """One table on one session: its changes of a step, staged, and a prepared statement for each kind."""
-
-    def __init__(self, session: Session, bulk: Bulk) -> None:
-        self.changes: list[_Change] = []
-        self._session = session
-        self._shape = bulk.shape
-        self._suffix = bulk.suffix
-        self._form = bulk.form
-        self._encoding = bulk.encoding
-        self._key = bulk.form.table.key
-        items = ["0::int AS n", *key_items(self._shape, self._key), *row_items(self._shape, self._form.columns)]
-        self._stage = Stage(session, f"cdcd_o_{self._suffix}", self._shape, items)
-        session.run(f"ALTER TABLE {self._stage.name} ADD PRIMARY KEY (n)")
-        self._prepared: dict[tuple[int, Cells, bool], str] = {}
-
-    def add(self, op: int, key: bytes, row: Any) -> Iterator[_Change]:
-        """Take in one change of the log; without a key, an update is a delete and an insert."""
-        if op == MOVE:
-            row = row[1]
-            if not self._key:
-                yield from self.add(DELETE, key, None)
-                whole = fill(self._form, row, key) if isinstance(row, tuple) else row
-                yield from self.add(INSERT, cast(bytes, whole), whole)
-                return
-        change = _Change(len(self.changes), op, key, row)
-        self.changes.append(change)
-        yield change
-
-    def stage(self) -> None:
-        try:
-            self._stage.fill(self._encoding, [self._staged(change) for change in self.changes])
-        except CdcdError as error:
-            line = _LINE.search(str(error.where.get("context", "")))
-            if line is None:
-                raise
-            raise _Refused(self, self.changes[int(line[1]) - 1], error) from error
-
-    def _staged(self, change: _Change) -> bytes:
-        if not self._key:
-            return self._encoding.numbered(change.number, b"", change.key, self._widths)
-        key = b"" if change.op == INSERT else change.key
-        return self._encoding.numbered(change.number, key, change.row, self._widths)
-
-    @property
-    def _widths(self) -> tuple[int, int]:
-        return (len(self._key), len(self._form.columns))
-
-    def make(self, change: _Change, followed: bool) -> None:
-        """`followed`: a cascade at the target may have made the change already (T-PT-3)."""
-        try:
-            if change.op == DELETE and not self._key:
-                where = f"s.n = {change.number}"
-                count = delete_rows(self._session, self._shape, self._form.columns, self._stage.name, where)
-            else:
-                count = self._session.run(f"EXECUTE {self._statement(change)} ({change.number})")
-            if count == 0 and followed and self._key and change.op == DELETE:
-                return
-            if count == 0 and followed and self._key and change.op == MOVE:
-                count = self._session.run(f"EXECUTE {self._statement(change, there=True)} ({change.number})")
-            if count != 1:
-                raise Conflict(
-                    f"the {change.kind} of a row met {count or 'no'} rows at the target",
-                    why="something else has written to the table there, or keeps rows from being written",
-                    hint="make the row what it was at the source before this change, and run again",
-                )
-        except CdcdError as error:
-            raise _Refused(self, change, error) from error
-
-    def _statement(self, change: _Change, there: bool = False) -> str:
-        """`there`: the row has its new key already."""
-        cells = cells_of(change.row) if change.row is not None else ()
-        op = UPDATE if change.op == MOVE else change.op  # one statement makes both
-        if (op, cells, there) not in self._prepared:
-            name = f"cdcd_o_{self._suffix}_{len(self._prepared)}"
-            self._session.run(f"PREPARE {name} (int) AS {self._sql(op, cells, there)}")
-            self._prepared[op, cells, there] = name
-        return self._prepared[op, cells, there]
-
-    def _sql(self, op: int, cells: Cells, there: bool) -> str:
-        table, only, stage = self._shape.sql, self._shape.only, f"{self._stage.name} s"
-        places = {name: f"s.c{number}" for number, name in enumerate(self._form.columns, 1)}
-        if op == INSERT:
-            names = ", ".join(map(quote_identifier, places))
-            values = f"SELECT {', '.join(places.values())} FROM {stage} WHERE s.n = $1"
-            return f"INSERT INTO {table} ({names}) OVERRIDING SYSTEM VALUE {values}"
-        named = {name: places[name] if there else f"s.k{n}" for n, name in enumerate(self._key, 1)}
-        by_key = " AND ".join(self._shape.equals(name, place) for name, place in named.items())
-        if op == DELETE:
-            return f"DELETE FROM {only} AS t USING {stage} WHERE s.n = $1 AND {by_key}"
-        columns = known(self._form.columns, cells)
-        assignments = ", ".join(f"{quote_identifier(name)} = {places[name]}" for name in columns)
-        return f"UPDATE {only} AS t SET {assignments} FROM {stage} WHERE s.n = $1 AND {by_key}"
-
-    def key_text(self, change: _Change) -> str | None:
-        """The key, or the whole row where there is none, as the server writes it."""
-        if self._key:
-            staged = self._encoding.numbered(0, change.key, None, self._widths)
-            item = ", ".join(f"s.k{number}::text" for number in range(1, len(self._key) + 1))
-        else:
-            staged = self._encoding.numbered(0, b"", change.key, self._widths)
-            item = whole_row("s", [f"c{number}" for number in range(1, len(self._form.columns) + 1)])
-        try:
-            self._stage.fill(self._encoding, [staged])
-            (values,) = self._session.rows(f"SELECT {item} FROM {self._stage.name} s")
-        except PoisonRow:
-            return None  # the key is what the server cannot read
-        return ", ".join(map(str, values))
-
-
-class _Refused(Exception):
+class OutOfOrder(Exception):
     """A change that could not be made, and why."""
 
-    def __init__(self, table: OneByOne, change: _Change, error: CdcdError) -> None:
+    def __init__(self, made: Made, error: CdcdError) -> None:
         super().__init__(str(error))
-        self.table = table
-        self.change = change
+        self.made = made
         self.error = error
 
-    def named(self, position: str | None) -> CdcdError:
-        """The error with what it happened to."""
-        where = {"table": self.table._form.table.id, "key": self.table.key_text(self.change)}
-        where |= {"change": self.change.kind, "position": position}
-        self.error.where = {name: value for name, value in where.items() if value is not None} | self.error.where
-        return self.error
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A change, its table here, and its place in the group."""
+
+    table: OneByOne
+    change: Change
+    place: int
 
 
-def apply_one_by_one(
-    session: Session,
-    order: Sequence[TableLog],
-    tables: Mapping[str, OneByOne],
-    position: str | None,
-    followed: Collection[str],
-) -> None:
-    """`order` names the log of each change. `tables` were made before: what follows may be rolled back. `followed` are
-    tables on which cascades of this transaction may have fired."""
-    for table in tables.values():
-        table.changes.clear()
-    left = {id(log): zip(log.ops, log.keys, log.rows, strict=True) for log in order}
-    changes = [
-        (log.table.id, tables[log.table.id], change)
-        for log in order
-        for change in tables[log.table.id].add(*next(left[id(log)]))
-    ]
-    session.defer("SAVEPOINT one_by_one")
-    try:
+class InOrder:
+    """One step of changes. `followed` are tables on which cascades of this transaction may have fired; `where` and
+    `position` tell of a change where it stood at the source."""
+
+    def __init__(
+        self,
+        session: Session,
+        exceptions: Exceptions,
+        followed: Collection[str],
+        where: Where,
+        position: str | None,
+    ) -> None:
+        self._session = session
+        self._exceptions = exceptions
+        self._followed = followed
+        self._where = where
+        self._position = position
+        self._overwritten = 0
+        self._unread: dict[Change, OutOfOrder] = {}
+
+    def apply(self, step: Rows, first: int, tables: dict[int, OneByOne]) -> None:
+        """The step's changes to `tables`, by the id of their log; `first` is the place of the step's first change."""
         for table in tables.values():
-            table.stage()
-        for name, table, change in changes:
-            table.make(change, name in followed)
-    except _Refused as refused:
-        if isinstance(refused.error, Conflict | PoisonRow):
-            session.run("ROLLBACK TO SAVEPOINT one_by_one")
-            raise refused.named(position) from refused.error.__cause__
-        raise refused.error from refused.error.__cause__
-    session.defer("RELEASE SAVEPOINT one_by_one")
+            table.changes.clear()
+        left = {id(one): zip(one.ops, one.keys, one.rows, strict=True) for one in step.order if id(one) in tables}
+        changes = [
+            Made(tables[id(one)], change, place)
+            for place, one in enumerate(step.order, first)
+            if id(one) in tables
+            for change in tables[id(one)].add(*next(left[id(one)]))
+        ]
+        self._session.defer("SAVEPOINT in_order")
+        try:
+            self._stage(changes, list(tables.values()))
+            for start in range(0, len(changes), BATCH):
+                self._batch(changes[start : start + BATCH])
+        except OutOfOrder as at_fault:
+            raise self._named(at_fault) from at_fault.error.__cause__
+        self._session.defer("RELEASE SAVEPOINT in_order")
+        if self._overwritten:
+            log.warning("conflicts overwritten: the source wins", changes=self._overwritten, position=self._position)
+
+    # --- staging -----------------------------------------------------------------------------------------------------
+
+    def _stage(self, changes: Sequence[Made], tables: Sequence[OneByOne]) -> None:
+        """Send all rows but those that the server cannot even read, which are noted: they are passed over in their
+        turn, as a version that is recorded is the one that the change would have met."""
+        self._unread.clear()
+        for table in tables:
+            its = [made for made in changes if made.table is table]
+            table.empty()
+            start = 0
+            while start < len(its):
+                self._session.defer("SAVEPOINT stage")
+                try:
+                    table.stage([made.change for made in its[start:]])
+                except CdcdError as error:
+                    line = _LINE.search(str(error.where.get("context", "")))
+                    if line is None or not isinstance(error, Conflict | PoisonRow):
+                        raise
+                    at_fault = OutOfOrder(its[start + int(line[1]) - 1], error)
+                    if not self._exceptions.policy.records(error):
+                        raise at_fault from error
+                    self._unread[at_fault.made.change] = at_fault
+                    self._session.run("ROLLBACK TO SAVEPOINT stage")
+                    # What comes before it was read by the server and found good.
+                    table.stage([made.change for made in its[start : start + int(line[1]) - 1]])
+                    start += int(line[1])
+                else:
+                    start = len(its)
+                self._session.defer("RELEASE SAVEPOINT stage")
+
+    # --- making ------------------------------------------------------------------------------------------------------
+
+    def _batch(self, changes: Sequence[Made]) -> None:
+        statements = [made.table.checked(made.change) for made in changes if made.change not in self._unread]
+        if len(statements) == len(changes) > 1 and all(statements):
+            try:
+                self._session.run(f"SAVEPOINT batch; {'; '.join(map(str, statements))}; RELEASE SAVEPOINT batch")
+                return
+            except (Conflict, PoisonRow):
+                self._session.run("ROLLBACK TO SAVEPOINT batch; RELEASE SAVEPOINT batch")
+        for made in changes:
+            self._one(made)
+
+    def _one(self, made: Made) -> None:
+        stops = self._exceptions.policy.stops
+        if not stops:
+            self._session.defer("SAVEPOINT one")
+        try:
+            if made.change in self._unread:
+                raise self._unread[made.change]
+            self._make(made)
+        except OutOfOrder as at_fault:
+            if stops or not isinstance(at_fault.error, Conflict | PoisonRow):
+                raise
+            self._session.run("ROLLBACK TO SAVEPOINT one")
+            self._settle(at_fault)
+        if not stops:
+            self._session.defer("RELEASE SAVEPOINT one")
+
+    def _make(self, made: Made) -> None:
+        """A cascade at the target may have made a change to a followed table already (T-PT-3)."""
+        table, change = made.table, made.change
+        followed = table.id in self._followed and bool(table.key)
+        try:
+            count = table.make(change)
+            if count == 0 and followed and change.is_delete:
+                self._right(made)
+                return
+            if count == 0 and followed and change.is_move:
+                count = table.make(change, there=True)
+            if count != 1:
+                raise Missed(count, change.kind)
+        except CdcdError as error:
+            raise OutOfOrder(made, error) from error
+
+    # --- what could not be made --------------------------------------------------------------------------------------
+
+    def _settle(self, at_fault: OutOfOrder) -> None:
+        """By the policy. The savepoint `one` is open, and nothing was done since it."""
+        policy, error, made = self._exceptions.policy, at_fault.error, at_fault.made
+        if isinstance(error, Conflict) and policy.on_conflict == "overwrite":
+            try:
+                if made.table.overwrite(made.change, error.count if isinstance(error, Missed) else None):
+                    self._overwritten += 1
+                    self._right(made)
+                    return
+            except (Conflict, PoisonRow) as again:
+                at_fault = OutOfOrder(made, again)
+            self._session.run("ROLLBACK TO SAVEPOINT one")
+        self._pass_over(at_fault)
+
+    def _pass_over(self, at_fault: OutOfOrder) -> None:
+        """Record the change, if that is the policy and there is room; else stop at it."""
+        made, error = at_fault.made, at_fault.error
+        if not self._exceptions.policy.records(error):
+            raise at_fault
+        if self._exceptions.full():
+            most = self._exceptions.policy.most
+            error.hint = f"max_exceptions = {most} wait already: `cdcd retry` tries them again; or allow more of them"
+            raise at_fault
+        table, change = made.table, made.change
+        key, row = table.values(change)
+        found = row_version(self._session, table.shape, key) if table.key and key else ""
+        told = f"{error.what}: {error.why}" if error.why else error.what
+        sqlstate = error.where.get("sqlstate")
+        refused = Refused(table.id, change.kind, key, row, told, str(sqlstate) if sqlstate else None, found)
+        self._exceptions.record(refused, self._where(made.place), self._position)
+        log.warning("a change was passed over", why=error.what, table=table.id, change=change.kind, sqlstate=sqlstate)
+
+    def _right(self, made: Made) -> None:
+        """The row is what the source has now: what was recorded of it before is settled."""
+        if not self._exceptions.policy.stops and made.table.key:
+            self._exceptions.supersede(made.table.id, *made.table.keys(made.change))
+
+    def _named(self, at_fault: OutOfOrder) -> CdcdError:
+        """The error with what it happened to."""
+        error, made = at_fault.error, at_fault.made
+        if not isinstance(error, Conflict | PoisonRow):
+            return error
+        self._session.run("ROLLBACK TO SAVEPOINT in_order")
+        place = self._where(made.place)
+        where: dict[str, object] = {"table": made.table.id, "key": made.table.key_text(made.change)}
+        where |= {"change": made.change.kind, "position": str(place.position) if place else self._position}
+        where |= {"tx": place.id if place else None}
+        error.where = {name: value for name, value in where.items() if value is not None} | error.where
+        return error
+
+
+class Missed(Conflict):
+    """A statement that should have met one row met `count`."""
+
+    def __init__(self, count: int, kind: str) -> None:
+        super().__init__(
+            f"the {kind} of a row met {count or 'no'} rows at the target",
+            why="something else has written to the table there, or keeps rows from being written",
+            hint="make the row what it was at the source before this change, and run again; or on_conflict = overwrite",
+        )
+        self.count = count
+
+    @property
+    def name(self) -> str:
+        return Conflict.__name__

@@ -5,6 +5,7 @@ from __future__ import annotations
 from cdcd.contracts import Request
 from connectors.postgres import control
 from connectors.postgres.claim import fenced
+from connectors.postgres.names import quote_identifier
 from connectors.postgres.sessions import Session
 
 
@@ -43,6 +44,8 @@ def forget(session: Session, pipeline: str) -> None:
     if not control.exist(session):
         return
     session.run("BEGIN; SET LOCAL synchronous_commit = on")
-    for table in ("epochs", "checkpoints", "seen", "tables", "chunks", "requests", "postponed"):
-        session.run(f"DELETE FROM cdcd.{table} WHERE pipeline = %s", (pipeline,))
+    # The tables of the version that is there, which may be an older one.
+    made = "SELECT tablename FROM pg_tables WHERE schemaname = 'cdcd' AND tablename <> 'version'"
+    for (table,) in session.rows(made):
+        session.run(f"DELETE FROM cdcd.{quote_identifier(table)} WHERE pipeline = %s", (pipeline,))
     session.run("COMMIT")

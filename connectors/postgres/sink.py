@@ -20,6 +20,7 @@ from connectors.postgres import claim as claims
 from connectors.postgres import side
 from connectors.postgres.check_target import check_target
 from connectors.postgres.ddl import make_tables
+from connectors.postgres.exceptions import STOP, Policy
 from connectors.postgres.finish import build
 from connectors.postgres.forms import target_forms
 from connectors.postgres.load import load_chunk
@@ -39,9 +40,8 @@ LAZY: Mapping[str, str] = {"synchronous_commit": "off"}
 
 class PostgresSink:
     """`url` is asked at each connect. `commit_sync`: wait at each commit until it is durable. `replicated`: durable is
-    only what a standby has flushed too."""
-
-    facts = SinkFacts()
+    only what a standby has flushed too. `closely`: have the source tell its transactions apart, so that the one at
+    fault can be named."""
 
     def __init__(
         self,
@@ -51,6 +51,8 @@ class PostgresSink:
         target_tables: str = "create",
         commit_sync: bool = False,
         replicated: bool = False,
+        refused: Policy = STOP,
+        closely: bool = False,
     ) -> None:
         if not _NAME.fullmatch(name):
             raise UsageError(
@@ -62,6 +64,8 @@ class PostgresSink:
         self._pipeline = name
         self._policy = target_tables
         self._replicated = replicated
+        self._refused = refused
+        self.facts = SinkFacts(lists_transactions=closely or not refused.stops, keeps_exceptions=True)
         self._settings = {} if commit_sync else LAZY
         self._sessions = Sessions(url, f"cdcd/{name}")
         self._epoch = 0
@@ -83,7 +87,7 @@ class PostgresSink:
         self._sessions.name = f"cdcd/{self._pipeline}/{found.epoch}"
         replica = self._sessions.may_replicate is True
         self._writer = Writer(
-            session, self._pipeline, found.epoch, found.checkpoint, dict(found.tables), replica,
+            session, self._pipeline, found.epoch, found.checkpoint, dict(found.tables), replica, self._refused,
             flushed=STANDBYS if self._replicated else HERE,
         )  # fmt: skip
         return found

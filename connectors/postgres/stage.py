@@ -31,11 +31,18 @@ class Stage:
 
     def fill(self, encoding: Encoding, rows: Sequence[bytes]) -> None:
         """Hold exactly these rows from now on."""
+        self.empty()
+        self.add(encoding, rows)
+
+    def empty(self) -> None:
         if self._written > _TRUNCATE_AT:
             self._session.defer(f"TRUNCATE {self.name}")
             self._written = 0
         elif self._written:
             self._session.defer(f"DELETE FROM {self.name}")
+
+    def add(self, encoding: Encoding, rows: Sequence[bytes]) -> None:
+        """Hold these rows too."""
         # Counted first: after an error, rolled back or not, it is emptied once more than needed.
         self._written += len(rows)
         self._session.copy(f"COPY {self.name} FROM STDIN (FORMAT {encoding.format})", encoding.stream(rows))

@@ -17,17 +17,20 @@ from typing import Any
 from cdcd.errors import Conflict, PoisonRow, StateRefused, Unreachable
 from cdcd.fold import Contradiction, fold
 from cdcd.log import get_logger
-from cdcd.model.group import DELETE, MOVE, Group, Rows, TableLog
+from cdcd.model.group import DELETE, MOVE, Group, Rows, TableLog, Transaction
 from cdcd.model.position import Checkpoint
 from cdcd.model.table import Table
 from connectors.postgres.bulk import Bulk
 from connectors.postgres.claim import fenced
 from connectors.postgres.empty import empty_chunks, truncate
-from connectors.postgres.ordered import OneByOne, apply_one_by_one
+from connectors.postgres.exceptions import Exceptions, Policy, supersede_tables
+from connectors.postgres.ordered import InOrder, Where
 from connectors.postgres.position import parse_lsn
 from connectors.postgres.sessions import Session
 from connectors.postgres.shape import Shape, read_shape
+from connectors.postgres.single import OneByOne
 from connectors.postgres.standbys import HERE
+from connectors.postgres.stops import Places, Stops
 
 log = get_logger("postgres.writer")
 
@@ -88,6 +91,7 @@ class Writer:
         expected: Any,
         tables: dict[str, Table],
         replica: bool,
+        policy: Policy,
         flushed: str = HERE,
     ) -> None:
         """`flushed`: an SQL expression, up to where the log is durable."""
@@ -108,6 +112,9 @@ class Writer:
         self._bulks: dict[tuple[str, str], Bulk] = {}
         self._cascading: set[int] = set()  # tables of which rows went or moved in this transaction, where cascades fire
         self._one_by_one: dict[tuple[str, str], OneByOne] = {}
+        self._exceptions = Exceptions(session, pipeline, policy)
+        self._stops = Stops(session, pipeline)
+        self._transaction: Transaction | None = None  # the source's, of which a piece was applied
 
     # --- the transaction ---------------------------------------------------------------------------------------------
 
@@ -117,16 +124,26 @@ class Writer:
             if not self._open:
                 self._begin()
             position = str(group.position) if group.position is not None else None
+            places = Places(group, self._transaction)
+            self._transaction = places.last
+            first = 0
             for step in group.steps:
                 if isinstance(step, Rows):
-                    self._rows(step, position)
+                    self._rows(step, first, places.at, position)
+                    first += len(step.order)
                 else:
                     truncate(self.session, step, self._shape, position)
+                    supersede_tables(self.session, self._pipeline, [table.id for table in step.tables])
+                    first += 1
             if group.unread and empty_chunks(
                 self.session, self._pipeline, group.unread, self._tables, self._shape, self.replica
             ):
                 self.look_again()
             return None if checkpoint is None else self._commit(checkpoint)
+        except (Conflict, PoisonRow) as error:
+            self._failed = True
+            self._stops.note(error)
+            raise
         except BaseException:
             self._failed = True
             raise
@@ -161,11 +178,13 @@ class Writer:
         """An error of the server means that nothing was committed; a connection that ends leaves it unknown, and the
         next claim tells. Deferred constraints are checked before, so that they are an error like any other."""
         text = checkpoint.to_json()
+        self._stops.passed()
         ((self._place, inserted, flushed),) = self.session.rows(
             f"SET CONSTRAINTS ALL IMMEDIATE; {_STORE.format(row=_BY_PLACE)}; COMMIT; {self._after}",
             {"checkpoint": json.dumps(text), "pipeline": self._pipeline, "place": self._place},
         )
         self._open = False
+        self._transaction = None
         self._expected = text
         self._flushed = parse_lsn(flushed)
         return Ticket(self.session, parse_lsn(inserted))
@@ -203,7 +222,7 @@ class Writer:
 
     # --- a step of changes -------------------------------------------------------------------------------------------
 
-    def _rows(self, step: Rows, position: str | None) -> None:
+    def _rows(self, step: Rows, first: int, where: Where, position: str | None) -> None:
         if not self.replica:
             self._cascading |= {
                 self._shape(one.table).oid for one in step.logs.values() if DELETE in one.ops or MOVE in one.ops
@@ -215,10 +234,9 @@ class Writer:
         if not self._in_bulk([one for one in logs if one not in single]):
             single = logs
         if single:
-            tables = {one.table.id: self._single(one) for one in single}
-            order = [one for one in step.order if one in single]
+            tables = {id(one): self._single(one) for one in single}
             followed = [one.table.id for one in single if self._shape(one.table).follows & self._cascading]
-            apply_one_by_one(self.session, order, tables, position, followed)
+            InOrder(self.session, self._exceptions, followed, where, position).apply(step, first, tables)
 
     def _in_bulk(self, logs: list[TableLog]) -> bool:
         """False: it cannot be done so, and nothing was."""

@@ -1,0 +1,64 @@
+"""Where a pipeline stopped: the transaction of the change that could not be made, kept until it is past it."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+
+from cdcd.errors import CdcdError
+from cdcd.model.group import Group, Transaction
+from connectors.postgres.names import quote_literal
+from connectors.postgres.sessions import Session
+
+
+class Places:
+    """Which transaction of the source each change of a group belongs to, where the source lists them. `begun` is one
+    of which an earlier piece was applied."""
+
+    def __init__(self, group: Group, begun: Transaction | None) -> None:
+        self._starts = [transaction.at for transaction in group.transactions]
+        self._transactions = group.transactions
+        self._begun = begun
+
+    def at(self, place: int) -> Transaction | None:
+        """Of the change at this place in the group."""
+        number = bisect_right(self._starts, place)
+        return self._transactions[number - 1] if number else self._begun
+
+    @property
+    def last(self) -> Transaction | None:
+        return self._transactions[-1] if self._transactions else self._begun
+
+
+_NOTE = """
+INSERT INTO cdcd.stops (pipeline, position, tx, table_id, key, error) VALUES (%s, %s, %s, %s, %s, %s)
+ON CONFLICT (pipeline) DO UPDATE SET position = excluded.position, tx = excluded.tx, table_id = excluded.table_id,
+    key = excluded.key, error = excluded.error, stopped = clock_timestamp()
+"""
+
+
+class Stops:
+    """Of one pipeline, by the session that applies."""
+
+    def __init__(self, session: Session, pipeline: str) -> None:
+        self._session = session
+        self._pipeline = pipeline
+        self._clear = True
+        """Whether nothing was written since the claim: a stop may be noted from before."""
+
+    def note(self, error: CdcdError) -> None:
+        """After an error that names its change; what was begun is rolled back."""
+        if "change" not in error.where or self._session.closed:
+            return
+        where = {name: str(value) for name, value in error.where.items()}
+        values = [where.get(name) for name in ("position", "tx", "table", "key")]
+        try:
+            self._session.run("ROLLBACK; SET synchronous_commit = on")
+            self._session.run(_NOTE, (self._pipeline, *values, error.what))
+        except CdcdError:
+            return  # the stop itself is what counts
+
+    def passed(self) -> None:
+        """With the next commit: it is past whatever was noted."""
+        if self._clear:
+            self._session.defer(f"DELETE FROM cdcd.stops WHERE pipeline = {quote_literal(self._pipeline)}")
+            self._clear = False
