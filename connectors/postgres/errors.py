@@ -86,6 +86,14 @@ SHOWS_ROW = {"23502", "23514", "44000"}
 """Their detail is the whole row ("Failing row contains …"), which belongs into no log (OP-13)."""
 
 
+_QUOTED = re.compile(r'(: |\bvalue )".*"', re.DOTALL)
+
+
+def _hidden(state: str, text: str) -> str:
+    """Without the value that the server could not read: it belongs into no log either."""
+    return _QUOTED.sub(r'\1"…"', text) if state.startswith("22") else text
+
+
 def named(
     state: str | None, message: str, detail: str = "", hint: str = "", **where: object
 ) -> CdcdError:
@@ -93,9 +101,10 @@ def named(
     if not state:
         state = next((state for pattern, state in WITHOUT_STATE if pattern.search(message)), "08000")
     kind, advice = BY_STATE.get(state) or BY_CLASS.get(state[:2]) or (Stopped, "")
-    what = " ".join(message.split()) or "the connection to the server ended"
+    what = " ".join(_hidden(state, message).split()) or "the connection to the server ended"
     shown = state if state != "08000" else None
-    return kind(what, why="" if state in SHOWS_ROW else detail, hint=advice or hint, sqlstate=shown, **where)
+    why = "" if state in SHOWS_ROW or state.startswith("22") else detail
+    return kind(what, why=why, hint=advice or hint, sqlstate=shown, **where)
 
 
 def translate(error: BaseException, **where: object) -> CdcdError:
