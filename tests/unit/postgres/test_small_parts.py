@@ -95,7 +95,8 @@ class TestErrors:
         error = named(state, "it says\n this", "detail", table="s.t")
         assert type(error) is kind
         assert (error.what, error.where["table"]) == ("it says this", "s.t")
-        assert error.why == ("" if state == "23514" else "detail"), "a refused row's detail is the whole row"
+        hidden = ("23514", "22P02")
+        assert error.why == ("" if state in hidden else "detail"), "a refused row's detail has its values"
 
     @pytest.mark.parametrize(
         ("words", "kind"),
