@@ -26,6 +26,7 @@ from cdcd.model.selection import Selection
 from cdcd.secrets import Address, expand
 
 Load = Literal["full", "only", "skip"]
+Partitions = Literal["root", "leaves"]
 TargetTables = Literal["create", "use", "truncate", "drop"]
 AcknowledgeAfter = Literal["flushed", "replicated"]
 OnError = Literal["stop", "skip"]
@@ -123,6 +124,8 @@ class PipelineSettings(_Settings):
     chunk_bytes: Size = Field(default=64 << 20, ge=1 << 16)
     group_bytes: Size = Field(default=4 << 20, ge=1 << 16)
     loaders: int = Field(default=2, ge=1, le=64)
+    partitions: Partitions = "root"
+    log_disk: Annotated[int | None, BeforeValidator(_size)] = Field(default=None, ge=1 << 20)
     table_poll: float = Field(default=10.0, gt=0, strict=False)
     on_error: OnError = "stop"
     on_conflict: OnConflict = "stop"

@@ -17,7 +17,8 @@ Url = Callable[[], str]
 @dataclass(frozen=True, slots=True)
 class SourceOptions:
     """What a source may be told beyond its URL. `temporary`: its slot ends with the session. `failover`: its place in
-    the log is to survive a fail-over of the source. The last two are what the sink's facts ask for."""
+    the log is to survive a fail-over of the source. `lists_transactions` and `wants_old` are what the sink's facts ask
+    for. `partitions`: "root" or "leaves". `log_disk`: bytes of the disk that holds the source's log, where told."""
 
     publication: str | None = None
     slot: str | None = None
@@ -26,6 +27,8 @@ class SourceOptions:
     group_bytes: int = 4 << 20
     lists_transactions: bool = False
     wants_old: bool = False
+    partitions: str = "root"
+    log_disk: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

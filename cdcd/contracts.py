@@ -39,6 +39,14 @@ class Finding:
     mend: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """What `Source.watch` saw. `held_bytes`: of the log, kept for this pipeline; None: nothing tells."""
+
+    findings: Sequence[Finding] = ()
+    held_bytes: int | None = None
+
+
 class Reading(Enum):
     """What Source.read came back for."""
 
@@ -173,6 +181,11 @@ class Source(Protocol):
 
     def head(self) -> Position:
         """Any thread: the end of what the source has flushed to its log now."""
+        ...
+
+    def watch(self) -> Watched:
+        """Side thread, every minute, from `open` on: what no message of the stream tells and endangers this pipeline:
+        log held back, a stream that was told by others to leave out what we carry (an error: changes are missing)."""
         ...
 
     def snapshot(self) -> Snapshot:

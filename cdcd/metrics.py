@@ -54,6 +54,7 @@ METRICS: tuple[Metric, ...] = (
     Metric("cdcd_groups_total", "Target transactions that applied them.", "groups"),
     Metric("cdcd_lag_bytes", "Bytes of the source's log not yet durable at the target.", "lag_bytes"),
     Metric("cdcd_lag_seconds", "Age of the newest change applied while behind, else 0.", "lag_seconds"),
+    Metric("cdcd_held_bytes", "Bytes of log that the source keeps for the pipeline.", "held_bytes"),
     Metric("cdcd_retries_total", "Times the pipeline claimed and reopened after an error.", "retries"),
     Metric("cdcd_restarts_total", "Times the supervisor started the pipeline's process again.", "restarts"),
     Metric("cdcd_failing", "1 while the last attempt ended in an error.",

@@ -48,6 +48,7 @@ class Progress:
     transactions: int = 0
     lag_bytes: int = 0
     lag_seconds: float = 0.0
+    held_bytes: int = 0
     position: str = ""
     durable_position: str = ""
     head: str = ""

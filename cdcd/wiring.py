@@ -38,6 +38,8 @@ def source(pipeline: Pipeline, facts: SinkFacts | None = None, temporary: bool =
         group_bytes=settings.group_bytes,
         lists_transactions=facts is not None and facts.lists_transactions,
         wants_old=facts is not None and facts.wants_old,
+        partitions=settings.partitions,
+        log_disk=settings.log_disk,
     )
     return made.source(pipeline.source.url, pipeline.name, told)
 

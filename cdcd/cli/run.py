@@ -11,7 +11,7 @@ import typer
 from cdcd import daemon, wiring
 from cdcd.cli import live
 from cdcd.cli.options import File, From, Json, Name, Names, Tables, To, chosen, http, start_log
-from cdcd.config import AcknowledgeAfter, Load, OnConflict, OnError, TargetTables
+from cdcd.config import AcknowledgeAfter, Load, OnConflict, OnError, Partitions, TargetTables
 from cdcd.progress import Progress, volume
 from cdcd.secrets import hide
 from cdcd.supervisor import Supervisor, child_command
@@ -72,6 +72,13 @@ def run(
     group_bytes: Annotated[
         str | None, typer.Option(metavar="SIZE", help="How much of the stream one target transaction holds, at most.")
     ] = None,
+    partitions: Annotated[
+        Partitions | None, typer.Option(help="root: rows travel under the root's name; leaves: each is a table.")
+    ] = None,
+    log_disk: Annotated[
+        str | None,
+        typer.Option(metavar="SIZE", help="How large the disk of the source's log is: half of it held back is told."),
+    ] = None,
     table_poll: Annotated[
         float | None, typer.Option(metavar="SECONDS", help="How often to look for new tables. [default: 10]")
     ] = None,
@@ -106,7 +113,7 @@ def run(
             "chunk_bytes": chunk_bytes, "group_bytes": group_bytes, "table_poll": table_poll,
             "standby_seconds": standby_seconds, "patience": patience, "failover": failover or None,
             "acknowledge_after": acknowledge_after, "on_error": on_error, "on_conflict": on_conflict,
-            "max_exceptions": max_exceptions,
+            "max_exceptions": max_exceptions, "partitions": partitions, "log_disk": log_disk,
         },
         overrides := {"load": load, "from_now": from_now, "until": until, "standby": standby},
     )

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from cdcd.contracts import Request, Sink, Source
 from cdcd.engine.lag import Lag
 from cdcd.engine.options import Options
-from cdcd.errors import CdcdError
+from cdcd.errors import CdcdError, StateRefused
 from cdcd.log import get_logger
 from cdcd.model.table import Table
 from cdcd.progress import Progress
@@ -20,6 +20,8 @@ BEAT = 5.0
 HEAD = 1.0
 WISHES = 2.0
 TICK = 0.2
+WATCH = 6
+"""Looks for new tables for each look at what sends no message."""
 
 
 class Side:
@@ -36,6 +38,7 @@ class Side:
         self._progress = progress
         self._lag = lag
         self._fulfilled: list[Request] = []
+        self._warned: set[tuple[str, str]] = set()
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="side", daemon=True)
 
@@ -62,6 +65,7 @@ class Side:
         ]
         if self._options.table_poll:
             jobs.append((self._options.table_poll, self._tables))
+            jobs.append((WATCH * self._options.table_poll, self._watch))
         due = [time.monotonic()] * len(jobs)
         try:
             while not self._closing.wait(TICK):
@@ -88,3 +92,15 @@ class Side:
 
     def _tables(self) -> None:
         self.candidates = [t for t in self._source.tables() if self._options.selection.matches(t.id)]
+
+    def _watch(self) -> None:
+        """What is wrong at the source and no message tells of: an error ends the run, a warning is told once while it
+        lasts."""
+        seen = self._source.watch()
+        self._progress.held_bytes = seen.held_bytes or 0
+        for finding in seen.findings:
+            if finding.level == "error":
+                raise StateRefused(finding.message, why=f"[{finding.id}] {finding.evidence}", hint=finding.mend)
+            if (finding.id, finding.message) not in self._warned:
+                log.warning(finding.message, id=finding.id, evidence=finding.evidence, mend=finding.mend)
+        self._warned = {(finding.id, finding.message) for finding in seen.findings}

@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from cdcd.contracts import Finding, Reading
+from cdcd.contracts import Finding, Reading, Watched
 from cdcd.errors import OtherServer, SlotLost, StateRefused
 from cdcd.model.chunk import Bound
 from cdcd.model.group import Group, Transaction
@@ -59,6 +59,9 @@ class MemorySource:
             for table in tables
             if table.id not in there
         ]
+
+    def watch(self) -> Watched:
+        return Watched()
 
     def left_out(self, named: Collection[str]) -> list[tuple[str, Finding]]:
         return []

@@ -24,6 +24,8 @@ def source(url: Url, name: str, options: SourceOptions) -> PostgresSource:
         group_bytes=options.group_bytes,
         list_transactions=options.lists_transactions,
         wants_old=options.wants_old,
+        partitions=options.partitions,
+        log_disk=options.log_disk,
     )
 
 

@@ -51,6 +51,12 @@ FINDINGS: dict[str, tuple[str, str]] = {
     "PG-PUBLICATION-BREAKS": (
         "warning", "The publication holds a table without replica identity: its application's UPDATE and DELETE fail."
     ),
+    "PG-PUBLICATION-AGAIN": (
+        "error", "Found while a pipeline runs: the publication, or a table in it, was away for a while."
+    ),
+    "PG-PUBLICATION-TOUCHED": (
+        "warning", "Found while a pipeline runs: somebody altered the publication, which is as it should be now."
+    ),
     # The source: tables
     "PG-TABLE": ("error", "A selected table is not there any more."),
     "PG-USAGE": ("error", "The role may not use the schema of a table."),

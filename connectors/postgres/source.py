@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 from weakref import WeakSet
 
-from cdcd.contracts import Finding, Reading
+from cdcd.contracts import Finding, Reading, Watched
 from cdcd.errors import CdcdError, StateRefused, UsageError
 from cdcd.log import get_logger
 from cdcd.model.chunk import Bound
@@ -24,6 +24,7 @@ from connectors.postgres.check_failover import check_failover
 from connectors.postgres.check_tables import left_out
 from connectors.postgres.export import Exported, create_slot, import_snapshot, wait_settled
 from connectors.postgres.follow import Follower
+from connectors.postgres.held import held_back
 from connectors.postgres.locate import Locator
 from connectors.postgres.objects import read_objects
 from connectors.postgres.order import read_bounds
@@ -45,6 +46,7 @@ from connectors.postgres.snapshot import PostgresSnapshot
 from connectors.postgres.stream import Stream
 from connectors.postgres.tuples import TupleCode
 from connectors.postgres.types_wire import choose, fill, wire_types
+from connectors.postgres.watch import PublicationWatch
 from connectors.postgres.wire import Wake
 
 log = get_logger("postgres.source")
@@ -104,6 +106,7 @@ class PostgresSource:
         self._comparer: Session | None = None
         self._lock = threading.Lock()
         self._snapshots: WeakSet[Wake] = WeakSet()
+        self._publication_watch = PublicationWatch(self._side_asker, self.publication, self._by_root)
         self._locators: dict[str, Locator] = {}
 
     # --- what is there --------------------------------------------------------------------------------------------
@@ -154,6 +157,7 @@ class PostgresSource:
                     session.run(failover_statement(self.slot, session.version))
             # A stream that begins without tables is text, which takes any that join.
             wanted = self._binary_wanted and bool(forms) and session.version >= 140000
+            self._publication_watch.begin([its[0].table for its in forms.values() if its])
             self._binary, self._codes = self._compile(self._forms, session.version, wanted)
             self._start(session, place.lsn)
             return now
@@ -355,6 +359,11 @@ class PostgresSource:
         findings = check_source(self._asker, self._wake, asked, tables)
         return findings + (check_failover(self._asker) if self._failover else [])
 
+    def watch(self) -> Watched:
+        findings = [*self._publication_watch.look(), *held_back(self._side_asker, self.slot, self._log_disk)]
+        slot = read_slot(self._side_asker, self.slot)
+        return Watched(findings, None if slot is None else slot["held_back"])
+
     def left_out(self, named: Collection[str]) -> list[tuple[str, Finding]]:
         return left_out(self._asker, self._by_root, named)
 
@@ -387,8 +396,9 @@ class PostgresSource:
             asker.close()
 
     def publish(self, tables: Sequence[Table]) -> None:
-        if self._own_publication:
-            publish_tables(self._side_asker, self.publication, tables)
+        with self._publication_watch.changed(tables):
+            if self._own_publication:
+                publish_tables(self._side_asker, self.publication, tables)
 
     def drop(self, intent: Mapping[str, Any] | None = None) -> None:
         self._end_stream()
