@@ -120,6 +120,8 @@ class PipelineSettings(_Settings):
     slot: str | None = None
     failover: bool = False
     acknowledge_after: AcknowledgeAfter = "flushed"
+    where: dict[str, str] = Field(default_factory=dict)
+    mask: dict[str, str] = Field(default_factory=dict)
     chunks_per_snapshot: int = Field(default=0, ge=0)
     chunk_bytes: Size = Field(default=64 << 20, ge=1 << 16)
     group_bytes: Size = Field(default=4 << 20, ge=1 << 16)
@@ -137,6 +139,10 @@ class PipelineSettings(_Settings):
             raise ValueError("from_now needs load = 'skip': a load begins at its own snapshot, not at 'now'")
         if self.load == "only" and self.until is not None:
             raise ValueError("until does not go with load = 'only', which ends when the target is consistent")
+        if (self.where or self.mask) and (self.load != "only" or self.chunks_per_snapshot):
+            raise ValueError(
+                "where and mask need load = 'only' and no chunks_per_snapshot: a stream would bring what they leave out"
+            )
         if self.until is not None and not self.until.strip():
             raise ValueError("until must be 'caught-up' or a position of the source, for example 0/16B3748")
         return self

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from cdcd.contracts import Comparable, Sink, Source
@@ -17,13 +17,17 @@ Url = Callable[[], str]
 @dataclass(frozen=True, slots=True)
 class SourceOptions:
     """What a source may be told beyond its URL. `temporary`: its slot ends with the session. `failover`: its place in
-    the log is to survive a fail-over of the source. `lists_transactions` and `wants_old` are what the sink's facts ask
-    for. `partitions`: "root" or "leaves". `log_disk`: bytes of the disk that holds the source's log, where told."""
+    the log is to survive a fail-over of the source. In the source's own language, for a load that no stream follows:
+    `where`: by table, a condition that rows must fulfil; `mask`: by table.column, what is read instead of its value.
+    `lists_transactions` and `wants_old` are what the sink's facts ask for. `partitions`: "root" or "leaves".
+    `log_disk`: bytes of the disk that holds the source's log, where told."""
 
     publication: str | None = None
     slot: str | None = None
     temporary: bool = False
     failover: bool = False
+    where: Mapping[str, str] = field(default_factory=dict)
+    mask: Mapping[str, str] = field(default_factory=dict)
     group_bytes: int = 4 << 20
     lists_transactions: bool = False
     wants_old: bool = False

@@ -110,9 +110,13 @@ def _block(head: str, shown: Shown) -> str:
     return "\n".join([head, *(f"{line:{width}}  # {where}" for line, where in lines)])
 
 
+def _key(key: str) -> str:
+    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else _toml(key)
+
+
 def _toml(value: Any) -> str:
     if isinstance(value, dict):
-        return "{ " + ", ".join(f"{key} = {_toml(inner)}" for key, inner in value.items()) + " }"
+        return "{ " + ", ".join(f"{_key(key)} = {_toml(inner)}" for key, inner in value.items()) + " }"
     if isinstance(value, list):
         return "[" + ", ".join(map(_toml, value)) + "]"
     # A JSON string is a basic string of TOML but for DEL, which TOML wants escaped.

@@ -12,6 +12,7 @@ from cdcd import daemon, wiring
 from cdcd.cli import live
 from cdcd.cli.options import File, From, Json, Name, Names, Tables, To, chosen, http, start_log
 from cdcd.config import AcknowledgeAfter, Load, OnConflict, OnError, Partitions, TargetTables
+from cdcd.errors import UsageError
 from cdcd.progress import Progress, volume
 from cdcd.secrets import hide
 from cdcd.supervisor import Supervisor, child_command
@@ -61,6 +62,14 @@ def run(
     acknowledge_after: Annotated[
         AcknowledgeAfter | None,
         typer.Option(help="Tell the source what is on the target's disk (flushed), or on its standby's (replicated)."),
+    ] = None,
+    where: Annotated[
+        list[str] | None,
+        typer.Option(metavar="TABLE: CONDITION", help="With --load only: copy the rows that fulfil it. Repeatable."),
+    ] = None,
+    mask: Annotated[
+        list[str] | None,
+        typer.Option(metavar="TABLE.COLUMN: EXPRESSION", help="With --load only: copy this instead. Repeatable."),
     ] = None,
     chunks_per_snapshot: Annotated[
         int | None, typer.Option(metavar="N", help="Load N chunks, then let the stream catch up. 0: all.")
@@ -114,6 +123,7 @@ def run(
             "standby_seconds": standby_seconds, "patience": patience, "failover": failover or None,
             "acknowledge_after": acknowledge_after, "on_error": on_error, "on_conflict": on_conflict,
             "max_exceptions": max_exceptions, "partitions": partitions, "log_disk": log_disk,
+            "where": _parts("--where", where), "mask": _parts("--mask", mask),
         },
         overrides := {"load": load, "from_now": from_now, "until": until, "standby": standby},
     )
@@ -134,6 +144,20 @@ def run(
     code = supervisor.run(http(listen, config), live.watch(json))
     _tell([{**last, "outcome": last["sentence"]} for last in supervisor.snapshots()], json)
     return code
+
+
+def _parts(option: str, words: list[str] | None) -> dict[str, str] | None:
+    """`NAME: SQL` of each."""
+    parts = {}
+    for word in words or ():
+        name, colon, text = word.partition(":")
+        if not colon or not name.strip() or not text.strip() or name.strip() in parts:
+            raise UsageError(
+                f"{option} {word}: not one NAME: SQL for each name",
+                hint="write for example --where \"public.orders: created >= '2026-01-01'\"",
+            )
+        parts[name.strip()] = text.strip()
+    return parts or None
 
 
 def _words(overrides: Mapping[str, Any]) -> list[str]:

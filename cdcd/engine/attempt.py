@@ -83,6 +83,7 @@ class Attempt:
         snapshot, checkpoint = self._start(claim)
         if snapshot is not None:
             self._load(snapshot, checkpoint.position)
+        self._refuse_partial()
         self._finish_if_consistent()
         if self._options.load == "only" and self._consistent:
             return self._leave()
@@ -118,6 +119,17 @@ class Attempt:
                 f"{', '.join(lost)}: carried by this pipeline before, and not selected any more",
                 why="a table that is left out misses changes, and could only come back by being loaded again",
                 hint="select it again, or `cdcd drop` this pipeline and start a new one",
+                pipeline=self._options.name,
+            )
+
+    def _refuse_partial(self) -> None:
+        """A copy of some rows, or of other values, is made whole under one snapshot: changes would not fit to it."""
+        partial = self._options.partial or self._intent.get("partial")
+        if partial and (self._ledger.unread or self._options.load != "only"):
+            raise StateRefused(
+                "a copy by where or mask was broken off, and cannot be gone on with",
+                why="its snapshot is gone; changes since then may be of rows that the copy left out",
+                hint="cdcd drop this pipeline, then run again with --target-tables truncate",
                 pipeline=self._options.name,
             )
 
@@ -182,7 +194,7 @@ class Attempt:
         forms = {id: self._sink.forms(table) for id, table in ledger.tables.items()}
         if (now := source.open(checkpoint, identity, forms)) != identity:
             # Another timeline, in whose history the checkpoint is; later ones will be in that only (PG-04).
-            self._sink.intend(now, claim.intent)
+            self._sink.intend(now, self._intent)
             log.warning("the source has failed over", timeline=now.timeline, position=str(checkpoint.position))
         reader = Reader(source, Judge(source.locate, ledger.by_table()), checkpoint.position, self._options)
         seek = Seek(source, reader)

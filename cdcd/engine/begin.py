@@ -35,12 +35,13 @@ def begin(source: Source, sink: Sink, claim: Claim, options: Options) -> Begun:
     """Start what was never started."""
     load = options.load != "skip"
     intent = {**claim.intent, "stored": True} if claim.intent else source.intent()
+    intent = {**intent, "partial": options.partial}
     _where_to_begin(options, bool(intent.get("found")))
     examined = examine(source, sink, options)
     require(examined.findings)
     tables = examined.tables
     sink.prepare(tables)
-    if not claim.intent:
+    if not claim.intent or claim.intent.get("partial", False) != options.partial:
         sink.intend(source.identity(), intent)
     snapshot = source.prepare(tables, intent, load)
     state = State.UNREAD if load else State.IN

@@ -14,8 +14,10 @@ from cdcd.model.table import Table
 log = get_logger("engine.examine")
 
 UNKNOWN = "TABLE-UNKNOWN"
+PARTIAL = "TABLE-PARTIAL"
 FINDINGS: dict[str, tuple[str, str]] = {
-    UNKNOWN: ("warning", "A pattern of `tables` matches nothing at the source: misspelt, or not there yet.")
+    UNKNOWN: ("warning", "A pattern of `tables` matches nothing at the source: misspelt, or not there yet."),
+    PARTIAL: ("error", "`where` or `mask` names a table or a column that is not selected."),
 }
 """What the engine finds by itself: id, level, meaning. All others are the connectors'."""
 
@@ -44,6 +46,7 @@ def examine(source: Source, sink: Sink, options: Options) -> Examined:
     for pattern in options.selection.idle([*(table.id for table in there), *(id for id, _ in left)]):
         message = f"the pattern {pattern} matches no table"
         found.append(Finding(UNKNOWN, FINDINGS[UNKNOWN][0], message, "a table made later would join"))
+    found += _partial(options, tables)
     return Examined(tables, found + source.check(tables), sink.check(tables))
 
 
@@ -53,6 +56,17 @@ def _left_out(left: Sequence[tuple[str, Finding]], options: Options, others: boo
         if options.selection.matches(id):
             grave = id in options.selection.named or not others
             yield replace(finding, level="error") if grave else finding
+
+
+def _partial(options: Options, tables: Sequence[Table]) -> Iterator[Finding]:
+    """What `where` and `mask` name must be there: a name misspelt would let rows through."""
+    known = {table.id for table in tables} if options.partial else set()
+    columns = {f"{table.id}.{column.name}" for table in tables for column in table.carried} if options.mask else set()
+    for option, named, there in (("where", options.where, known), ("mask", options.mask, columns)):
+        for name in named.keys() - there:
+            form = "schema.table" if option == "where" else "schema.table.column"
+            message = f"{option} names {name}, which is not selected"
+            yield Finding(PARTIAL, FINDINGS[PARTIAL][0], message, f"its form is {form}")
 
 
 def selected(source: Source, options: Options) -> list[Table]:

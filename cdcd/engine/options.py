@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Literal
@@ -16,7 +17,8 @@ class Options:
     `until`: "caught-up", a position's printable form, or None: for ever. `chunks_per_snapshot` 0: all of a first
     load under one snapshot. `lag_bound`: a snapshot is asked for only when the stream is less than this behind
     (T-PG-23). `idle_seconds` and `idle_bytes`: how far an idle position may run ahead of the stored one. `patience`:
-    how long a finite run goes on trying to reach a server; a daemon never gives up.
+    how long a finite run goes on trying to reach a server; a daemon never gives up. `where` (by table) and `mask` (by
+    table.column): only some rows, and other values, in a load that no stream follows.
     """
 
     name: str
@@ -34,11 +36,18 @@ class Options:
     idle_seconds: float = 10.0
     idle_bytes: int = 16 << 20
     patience: float = 60.0
+    where: Mapping[str, str] = field(default_factory=dict)
+    mask: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def finite(self) -> bool:
         """Whether the run is meant to end by itself."""
         return self.load == "only" or self.until is not None
+
+    @property
+    def partial(self) -> bool:
+        """Whether the target will not hold what the source does: no stream can go on from there."""
+        return bool(self.where or self.mask)
 
 
 class Outcome(Enum):

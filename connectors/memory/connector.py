@@ -24,6 +24,8 @@ def server(url: str) -> MemoryServer:
 
 
 def source(url: Callable[[], str], name: str, options: SourceOptions) -> MemorySource:
+    if options.where or options.mask or options.failover:
+        raise UsageError("a memory:// source knows no where, mask or failover")
     return MemorySource(server(url()), name, bound=options.group_bytes)
 
 

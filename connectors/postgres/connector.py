@@ -9,6 +9,7 @@ from cdcd.connector import SinkOptions, SourceOptions, Url
 from connectors.postgres.compare import PostgresComparable
 from connectors.postgres.exceptions import Policy
 from connectors.postgres.outside import leave_request, read_status
+from connectors.postgres.parts import Parts
 from connectors.postgres.sink import PostgresSink
 from connectors.postgres.source import PostgresSource
 
@@ -21,6 +22,7 @@ def source(url: Url, name: str, options: SourceOptions) -> PostgresSource:
         slot=options.slot,
         temporary=options.temporary,
         failover=options.failover,
+        parts=Parts(options.where, options.mask),
         group_bytes=options.group_bytes,
         list_transactions=options.lists_transactions,
         wants_old=options.wants_old,

@@ -71,6 +71,8 @@ FINDINGS: dict[str, tuple[str, str]] = {
     "PG-FOREIGN": ("warning", "A foreign table is selected: its rows are on another server."),
     "PG-EXTENSION": ("warning", "A table is selected that belongs to an extension, which makes and fills its own."),
     "PG-PARTITION": ("warning", "A partition is named, but its rows travel under its root."),
+    "PG-WHERE": ("error", "`where`: the server refuses the condition; names need their schema in it."),
+    "PG-MASK": ("error", "`mask`: the server refuses the expression, or cannot make the column's type of it."),
     # The target: the server and the role
     "PT-VERSION": ("error", "The server is older than PostgreSQL 13."),
     "PT-STANDBY": ("error", "It is a standby: nothing can be written."),

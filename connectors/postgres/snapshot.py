@@ -15,6 +15,7 @@ from connectors.postgres.copy_out import copied, made, untouched
 from connectors.postgres.export import import_snapshot
 from connectors.postgres.names import qualified, quote_identifier, quote_literal, relation
 from connectors.postgres.order import ORDINARY, Operators, range_operators
+from connectors.postgres.parts import EVERYTHING, Parts
 from connectors.postgres.position import Lsn
 from connectors.postgres.replication import Session
 from connectors.postgres.tuples import TupleCode
@@ -37,6 +38,7 @@ class PostgresSnapshot:
         connect: Callable[[Wake], Session],
         asker: Asker,
         wake: Wake,
+        parts: Parts = EVERYTHING,
     ) -> None:
         self.place = place
         self._name = name
@@ -44,6 +46,7 @@ class PostgresSnapshot:
         self._connect = connect
         self._asker = asker
         self._wake = wake
+        self._parts = parts
         self._lock = threading.Lock()
         self._closed = False
 
@@ -79,7 +82,7 @@ class PostgresSnapshot:
             filling = choose(forms, types, (False,), session.version // 10000)
         counts = {"rows": 0, "bytes": 0}
         statement = copy_statement(
-            table, chunk, filling.form.columns, raw and filling.binary, self._operators(table, chunk)
+            table, chunk, filling.form.columns, raw and filling.binary, self._operators(table, chunk), self._parts
         )
         if raw:
             data = copied(session, statement, counts)
@@ -152,20 +155,27 @@ def _lost(error: BaseException, table: Table) -> BaseException:
 
 
 def copy_statement(
-    table: Table, chunk: Chunk, columns: Sequence[str], binary: bool, operators: Operators = ORDINARY
+    table: Table,
+    chunk: Chunk,
+    columns: Sequence[str],
+    binary: bool,
+    operators: Operators = ORDINARY,
+    parts: Parts = EVERYTHING,
 ) -> str:
     """COPY of a chunk's rows; a whole ordinary table without a query, which is faster."""
-    names = ", ".join(quote_identifier(name) for name in columns)
     options = " (FORMAT binary)" if binary else ""
-    if chunk.whole and not table.partitioned:
+    if chunk.whole and not table.partitioned and not parts.touch(table):
+        names = ", ".join(quote_identifier(name) for name in columns)
         return f"COPY {qualified(table)} ({names}) TO STDOUT{options}"
-    where = condition(table, chunk, operators)
-    return f"COPY (SELECT {names} FROM {relation(table)}{where}) TO STDOUT{options}"
+    carried = {column.name: column for column in table.carried}
+    values = ", ".join(parts.value(table, carried[name]) for name in columns)
+    where = condition(table, chunk, operators, parts)
+    return f"COPY (SELECT {values} FROM {relation(table)}{where}) TO STDOUT{options}"
 
 
-def condition(table: Table, chunk: Chunk, operators: Operators = ORDINARY) -> str:
+def condition(table: Table, chunk: Chunk, operators: Operators = ORDINARY, parts: Parts = EVERYTHING) -> str:
     """` WHERE low <= key AND key < high`, as row comparisons: the order of the key's index."""
-    tests = []
+    tests = parts.tests(table)
     if chunk.low is not None:
         tests.append(_compared(table, chunk.columns, operators[1], chunk.low))
     if chunk.high is not None:

@@ -28,6 +28,7 @@ from connectors.postgres.held import held_back
 from connectors.postgres.locate import Locator
 from connectors.postgres.objects import read_objects
 from connectors.postgres.order import read_bounds
+from connectors.postgres.parts import EVERYTHING, Parts, check_parts
 from connectors.postgres.position import Lsn, parse_lsn
 from connectors.postgres.publication import drop_publication, exists, publish_tables
 from connectors.postgres.replication import Session
@@ -56,7 +57,7 @@ class PostgresSource:
 
     `temporary`: the slot lives as long as this object (for tail). `failover`: standbys keep it too. `binary`: ask for
     binary values where all tables allow it. `partitions`: "root", or "leaves": each partition is a table of its own.
-    `log_disk`: see Asked.
+    `log_disk`: see Asked. `parts`: what a load copies.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class PostgresSource:
         slot: str | None = None,
         temporary: bool = False,
         failover: bool = False,
+        parts: Parts = EVERYTHING,
         binary: bool = True,
         group_bytes: int = 4 << 20,
         list_transactions: bool = False,
@@ -86,6 +88,7 @@ class PostgresSource:
         self._url: Callable[[], str] = url if callable(url) else lambda: url
         self._temporary = temporary
         self._failover = failover
+        self._parts = parts
         self._binary_wanted = binary
         self._group_bytes = group_bytes
         self._list_transactions = list_transactions
@@ -325,7 +328,7 @@ class PostgresSource:
         def connect(wake: Wake) -> Session:
             return Session(self._url(), f"{self._app}/load", wake, replication=False)
 
-        return PostgresSnapshot(made.place, made.snapshot, keeper, connect, self._side_asker, wake)
+        return PostgresSnapshot(made.place, made.snapshot, keeper, connect, self._side_asker, wake, self._parts)
 
     # --- the key's order ------------------------------------------------------------------------------------------
 
@@ -357,6 +360,7 @@ class PostgresSource:
             self._url(), self._app, self.publication, self._own_publication, self.slot, self._by_root, self._log_disk
         )
         findings = check_source(self._asker, self._wake, asked, tables)
+        findings += check_parts(self._asker, tables, self._parts)
         return findings + (check_failover(self._asker) if self._failover else [])
 
     def watch(self) -> Watched:
