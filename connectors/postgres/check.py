@@ -71,14 +71,13 @@ class Asked:
 def check_source(asker: Asker, wake: Wake, asked: Asked, tables: Sequence[Table]) -> list[Finding]:
     """Everything; an unreachable server is raised, not found."""
     server = _ask_server(asker)
-    found = [*_version(server), *_role(server), *_room(asker, server, asked)]
+    found = [*_version(server), *_room(asker, server, asked)]
     found += _settings(server)
     found += unverified(asked.url, "PG-TLS")
     if not server["standby"]:
         found += _waits(asker)
         found += held_back(asker, asked.slot, asked.log_disk)
-        if server["replicates"] and server["settings"]["wal_level"] == "logical":
-            found += _login(asked, wake)
+        found += _login(server, asked, wake)
     user = quote_identifier(server["role"])
     found += check_publication(asker, asked.publication, asked.own, asked.by_root, user, server["creates"], tables)
     found += check_tables(asker, asked.own, user, tables)
@@ -99,12 +98,6 @@ def _version(server: Mapping[str, Any]) -> Iterator[Finding]:
     if (level := server["settings"]["wal_level"]) != "logical":
         yield finding("PG-WAL-LEVEL", "the server does not log what changes need to be decoded",
                       f"wal_level = {level}", "ALTER SYSTEM SET wal_level = 'logical' -- and restart the server")
-
-
-def _role(server: Mapping[str, Any]) -> Iterator[Finding]:
-    if not server["replicates"]:
-        yield finding("PG-REPLICATION", "the role may not replicate", f"role {server['role']}",
-                      f"ALTER ROLE {quote_identifier(server['role'])} REPLICATION")  # fmt: skip
 
 
 def _room(asker: Asker, server: Mapping[str, Any], asked: Asked) -> Iterator[Finding]:
@@ -150,8 +143,9 @@ def _waits(asker: Asker) -> Iterator[Finding]:
                       f"COMMIT PREPARED {quote_literal(gid)} -- or ROLLBACK PREPARED, in that database")  # fmt: skip
 
 
-def _login(asked: Asked, wake: Wake) -> Iterator[Finding]:
-    """A real replication session: pg_hba.conf and poolers show themselves only so."""
+def _login(server: Mapping[str, Any], asked: Asked, wake: Wake) -> Iterator[Finding]:
+    """A real replication session: pg_hba.conf and poolers show themselves only so, and roles by which a service lets
+    one replicate that has not the attribute."""
     try:
         session = Session(asked.url, f"{asked.application}/check", wake)
         try:
@@ -159,5 +153,9 @@ def _login(asked: Asked, wake: Wake) -> Iterator[Finding]:
         finally:
             session.close()
     except CdcdError as error:
-        yield finding("PG-REPLICATION-LOGIN", "no replication session can be opened", error.what,
-                      "allow it in pg_hba.conf, and connect to the server itself, not to a pooler")  # fmt: skip
+        if server["replicates"]:
+            yield finding("PG-REPLICATION-LOGIN", "no replication session can be opened", error.what,
+                          "allow it in pg_hba.conf, and connect to the server itself, not to a pooler")  # fmt: skip
+        else:
+            yield finding("PG-REPLICATION", "the role may not replicate", f"role {server['role']}: {error.what}",
+                          f"ALTER ROLE {quote_identifier(server['role'])} REPLICATION -- or the service's role for it")

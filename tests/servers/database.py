@@ -2,7 +2,8 @@
 
 import itertools
 import os
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 import psycopg2.extensions
 
@@ -20,15 +21,16 @@ class Database:
     """Whom cdcd connects as."""
     owner: str
     """Whom the test's own SQL runs as."""
+    passwords: Mapping[str, str] = field(default_factory=lambda: roles.PASSWORDS, hash=False)
 
     @property
     def url(self) -> str:
         """For cdcd: the least privileged role."""
-        return self.server.url(self.name, self.role, roles.PASSWORDS[self.role])
+        return self.server.url(self.name, self.role, self.passwords[self.role])
 
     @property
     def owner_url(self) -> str:
-        return self.server.url(self.name, self.owner, roles.PASSWORDS[self.owner])
+        return self.server.url(self.name, self.owner, self.passwords[self.owner])
 
     @property
     def admin_url(self) -> str:
