@@ -37,6 +37,24 @@ class Page:
             text = text.replace(place, here)
         return str(text)
 
+    def psql(self, urls: Mapping[str, str]) -> str:
+        """The next block is SQL for the server that its first line names: run it there; what it printed."""
+        text = self.take("sql")
+        where = re.match(r"-- at (\w+), as superuser\n", text)
+        assert where, text
+        done = subprocess.run(
+            ["psql", "-X", "-q", "-At", "-v", "ON_ERROR_STOP=1", "-f", "-", urls[where[1]]], input=text,
+            env=self.environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
+            timeout=60,
+        )  # fmt: skip
+        assert done.returncode == 0, f"psql says of\n{text}\n{done.stdout}"
+        return done.stdout
+
+    def settings(self) -> dict[str, str]:
+        """The next block is a part of postgresql.conf."""
+        lines = (line.split(" = ", 1) for line in self.take("ini").splitlines())
+        return {name: value.removeprefix("'").removesuffix("'") for name, value in lines}
+
     def write(self, name: str) -> None:
         """The next block is a configuration: save it."""
         (self._directory / name).write_text(self.take("toml"))
