@@ -74,12 +74,12 @@ def target_server(versions: matrix.Pair, servers: Callable[..., Server]) -> Serv
 
 
 @pytest.fixture
-def source_on() -> Iterator[Callable[[Server], Database]]:
+def source_on() -> Iterator[Callable[..., Database]]:
     """Makes fresh source databases on a server; their slots go with them."""
     with ExitStack() as ends:
 
-        def make(server: Server) -> Database:
-            database = make_source(server)
+        def make(server: Server, options: str = "") -> Database:
+            database = make_source(server, options=options)
             ends.callback(database.drop)
             return database
 

@@ -10,16 +10,17 @@ from tests.contract.case import SinkCase, SourceCase
 from tests.contract.memory import MemorySinkCase, MemorySourceCase
 from tests.contract.postgres import PostgresSinkCase, PostgresSourceCase
 from tests.servers import matrix
+from tests.servers.database import ICU
 
 
 def _memory_source(request: pytest.FixtureRequest) -> SourceCase:
     return MemorySourceCase()
 
 
-def _postgres_source(version: int) -> Callable[[pytest.FixtureRequest], SourceCase]:
+def _postgres_source(version: int, options: str = "") -> Callable[[pytest.FixtureRequest], SourceCase]:
     def case(request: pytest.FixtureRequest) -> SourceCase:
         server = request.getfixturevalue("servers")(version)
-        return PostgresSourceCase(request.getfixturevalue("source_on")(server))
+        return PostgresSourceCase(request.getfixturevalue("source_on")(server, options))
 
     return case
 
@@ -44,6 +45,7 @@ SINKS: dict[str, Callable[[pytest.FixtureRequest], SinkCase]] = {
     f"postgres{version}": _postgres_sink(version) for version in (matrix.OTHERS if matrix.WANTED else (18,))
 }
 if not matrix.WANTED:
+    SOURCES["postgres15 icu"] = _postgres_source(15, ICU)
     SOURCES["memory"] = _memory_source
     SINKS["memory"] = _memory_sink
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.crash.following import Cdcd, arrives, words
-from tests.equality import assert_equal
+from tests.equality import assert_equal, wait_equal
 from tests.servers import Database, make_roles, run
 from tests.servers.database import make_source
 from tests.servers.postgres import Postgres
@@ -81,6 +81,36 @@ def test_verified_and_a_certificate_that_is_renewed(
     server.reload()
     server.terminate("usename = %s", source.role)
     arrives(daemon, source, target_db, "INSERT INTO t VALUES (1001, 'b')", "SELECT 1 FROM t WHERE id = 1001")
+    daemon.stop()
+    assert_equal(source, target_db, ["public.t"])
+
+
+def test_a_stream_of_all_kinds_of_changes(source: Database, target_db: Database, places: Path, cdcd: Cdcd) -> None:
+    """libpq reads what is encrypted: many small messages, one of megabytes, transactions far behind and close by."""
+    _certificate(places, "server", "localhost")
+    server = source.server
+    assert isinstance(server, Postgres)
+    server.reload()
+    url = _asked(source, "localhost", sslmode="verify-full", sslrootcert=places / "server.crt")
+    told = cdcd("check", *words(source, target_db, source_url=url)[1:], "--json")
+    told.wait(0)
+    assert "PG-TLS" not in told.output.read_text()
+    daemon = cdcd(*words(source, target_db, source_url=url))
+    daemon.wait_said("stream started")
+    sender = "SELECT s.ssl FROM pg_stat_ssl s JOIN pg_stat_replication r USING (pid) WHERE r.usename = %s"
+    assert source.admin(sender, source.role) == [(True,)]
+    source.sql("INSERT INTO t SELECT i, md5(i::text) FROM generate_series(1000, 20000) i")
+    source.sql("UPDATE t SET id = -id WHERE id % 7 = 0; DELETE FROM t WHERE id % 11 = 0")
+    source.sql("INSERT INTO t SELECT 100000, string_agg(md5(i::text), '') FROM generate_series(1, 150000) i")
+    source.sql("UPDATE t SET id = 100001 WHERE id = 100000")  # the large value is not sent again
+    session = source.connect()
+    with session.cursor() as cursor:
+        for number in range(500):
+            cursor.execute("UPDATE t SET body = %s WHERE id = %s", (f"small {number}", number))
+    session.close()
+    wait_equal(source, target_db, ["public.t"], 60)
+    source.sql("TRUNCATE t")
+    arrives(daemon, source, target_db, "INSERT INTO t VALUES (1, 'after')", "SELECT 1 FROM t WHERE body = 'after'")
     daemon.stop()
     assert_equal(source, target_db, ["public.t"])
 

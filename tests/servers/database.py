@@ -12,6 +12,9 @@ from tests.servers.address import Rows, Server
 
 _numbers = itertools.count(1)
 
+ICU = "TEMPLATE template0 LOCALE_PROVIDER icu ICU_LOCALE 'de-DE' LOCALE 'C.UTF-8'"
+"""Options of a database whose own order of text is not that of bytes; for servers that have ICU."""
+
 
 @dataclass(frozen=True)
 class Database:
