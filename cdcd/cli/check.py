@@ -16,7 +16,7 @@ from rich.console import Console
 
 from cdcd import wiring
 from cdcd.cli.options import File, From, Json, Name, Names, Tables, To, chosen, start_log
-from cdcd.config import Pipeline, TargetTables
+from cdcd.config import Partitions, Pipeline, TargetTables
 from cdcd.contracts import Finding
 from cdcd.engine.examine import Examined, examine
 from cdcd.errors import CheckFailed
@@ -38,6 +38,7 @@ def check(
     publication: Annotated[
         str | None, typer.Option(help="A publication made by hand: does it send all that is selected?")
     ] = None,
+    partitions: Annotated[Partitions | None, typer.Option(help="root or leaves, as for `run`.")] = None,
     slot: Annotated[str | None, typer.Option(help="The slot's name, as for `run`.", show_default=False)] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Warnings count as errors do.")] = False,
     json: Json = False,
@@ -56,7 +57,7 @@ def check(
         pipelines,
         {
             "from": source, "to": target, "tables": tables, "name": name, "target_tables": target_tables,
-            "publication": publication, "slot": slot,
+            "publication": publication, "slot": slot, "partitions": partitions,
         },
     )  # fmt: skip
     start_log(config, json)

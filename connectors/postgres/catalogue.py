@@ -37,7 +37,8 @@ SELECT c.oid::int8, n.nspname, c.relname, c.relkind = 'p', c.relreplident::text,
             WHERE i.indrelid = c.oid AND i.indisunique AND i.indpred IS NULL AND i.indexprs IS NULL
               AND k.place <= i.indnkeyatts GROUP BY i.indexrelid) u)
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND c.relpersistence = 'p'
+WHERE CASE WHEN %(leaves)s THEN c.relkind = 'r' ELSE c.relkind IN ('r', 'p') AND NOT c.relispartition END
+  AND c.relpersistence = 'p'
   AND n.nspname NOT IN ('pg_catalog', 'information_schema', %(ours)s) AND n.nspname !~ '^pg_'
   AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid
                                             AND d.deptype = 'e')
@@ -87,10 +88,11 @@ class _Type:
     labels: tuple[str, ...]
 
 
-def read_tables(connection: Connection, wanted: Sequence[str] | None = None) -> list[Table]:
-    """Tables by id; a partitioned table is its root, and its leaves are not tables of their own."""
+def read_tables(connection: Connection, wanted: Sequence[str] | None = None, leaves: bool = False) -> list[Table]:
+    """Tables by id. A partitioned table is its root, and its leaves are not tables of their own; with `leaves` the
+    reverse."""
     with connection.cursor() as cursor:
-        cursor.execute(_TABLES, {"ours": OURS, "wanted": None if wanted is None else list(wanted)})
+        cursor.execute(_TABLES, {"ours": OURS, "wanted": None if wanted is None else list(wanted), "leaves": leaves})
         found = cursor.fetchall()
         columns = _read_columns(connection, [row[0] for row in found])
     tables = []

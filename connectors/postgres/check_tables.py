@@ -92,7 +92,7 @@ def left_out(asker: Asker, by_root: bool, named: Collection[str]) -> list[tuple[
     root, is no surprise unless it is one of `named`."""
     found = []
     for id, kind, persistence, leaf, root in asker.ask(_OTHERS):
-        if leaf and (kind, persistence) == ("r", "p") and not (by_root and id in named):
+        if leaf and persistence == "p" and not (by_root and id in named):
             continue
         found.append((id, _reason(id, kind, persistence, leaf, root)))
     return found

@@ -119,7 +119,7 @@ class PostgresSource:
 
     def tables(self, wanted: Sequence[str] | None = None) -> list[Table]:
         with self._side_asker.connection() as connection:
-            return read_tables(connection, wanted)
+            return read_tables(connection, wanted, not self._by_root)
 
     def position(self, data: Mapping[str, Any] | str) -> Lsn:
         return Lsn.of(data)

@@ -45,7 +45,13 @@ class PublicationWatch:
             self._tables, self._seen = list(tables), self._members()
 
     def begin(self, tables: Sequence[Table]) -> None:
-        """The stream is about to send these: StateRefused where the publication does not."""
+        """The stream is about to send these: StateRefused where the publication does not, or under other names."""
+        if roots := [table.id for table in tables if table.partitioned and not self._by_root]:
+            raise StateRefused(
+                f"{', '.join(roots)}: carried by this pipeline as a whole before, and by leaves now",
+                why="its rows are at the target under the root's name, and would come once more under others",
+                hint='set partitions = "root" again, or `cdcd drop` this pipeline and start a new one',
+            )
         with self.changed(tables):
             pass
         for error in self.look():
@@ -69,7 +75,7 @@ class PublicationWatch:
     def _as_now(self) -> list[Table]:
         known = {table.id: table for table in self._tables}
         with self._asker.connection() as connection:
-            now = read_tables(connection, list(known))
+            now = read_tables(connection, list(known), not self._by_root)
         return [table for table in now if table.oid == known[table.id].oid]
 
     def _meanwhile(self) -> Iterator[Finding]:
