@@ -18,7 +18,7 @@ PLUGIN = "pgoutput"
 
 # As JSON: each version has other columns.
 _SLOT = """
-SELECT to_jsonb(s) || jsonb_build_object(
+SELECT to_jsonb(s) || jsonb_build_object('catalog_age', age(s.catalog_xmin),
            'database_oid', d.oid::text, 'holder', a.application_name, 'held_back',
            CASE WHEN pg_is_in_recovery() THEN NULL ELSE pg_wal_lsn_diff(pg_current_wal_lsn(), s.restart_lsn) END)
 FROM pg_replication_slots s LEFT JOIN pg_database d ON d.datname = s.database

@@ -136,6 +136,7 @@ class PostgresSource:
                 "confirmed": slot["confirmed_flush_lsn"],
                 "held_bytes": slot["held_back"],
                 "wal_status": slot.get("wal_status"),
+                "catalog_age": slot.get("catalog_age"),
                 "invalidation_reason": slot.get("invalidation_reason"),
             }
         return known

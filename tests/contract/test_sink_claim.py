@@ -57,7 +57,7 @@ class TestClaim:
         owner.start()
         assert to.rows(ITEMS) == []
 
-    @pytest.mark.failure("OP-11")
+    @pytest.mark.failure("OP-11", "T-DB-7")
     def test_control_tables_of_a_newer_version_are_refused(self, to: SinkCase) -> None:
         begun(to)
         to.newer_version()

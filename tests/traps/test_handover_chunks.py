@@ -28,7 +28,7 @@ def one_by_one(source: Database, target: Database, *cuts: str, **more: object) -
     return pipeline
 
 
-@pytest.mark.failure("T-PG-8")
+@pytest.mark.failure("T-PG-8", "SN-04")
 def test_a_row_that_moves_into_a_chunk_that_is_in(source_db: Database, target_db: Database) -> None:
     """With a value that was not sent, from a chunk that is not in, and with all values sent; and out of it. Off: the
     branches of Judge._restrict_log for a MOVE: a row without its note, or a row that stays where it was."""

@@ -51,6 +51,7 @@ def test_the_worst_code_when_all_have_ended(cli: Cdcd, deeds: list[str], code: i
     assert SECRET not in done.stderr + done.stdout
 
 
+@pytest.mark.failure("T-DB-9")
 def test_one_that_stops_leaves_the_others_running(cli: Cdcd) -> None:
     file = cli.file(pipeline("good") + pipeline("bad", "fenced"))
     with cli.running("run", "-c", file) as running:
