@@ -122,6 +122,10 @@ class Source(Protocol):
 
     def identity(self) -> Identity: ...
 
+    def written_by(self, tables: Sequence[Table]) -> Collection[str]:
+        """Pipelines that write to these tables here now: this database is a target too (TG-05)."""
+        ...
+
     def tables(self, wanted: Sequence[str] | None = None) -> list[Table]:
         """All tables that may be carried (partitioned ones as their root), as the catalogue says now, by any thread.
         `wanted`: ids to look up only. Catalogue order is by id."""
@@ -253,6 +257,10 @@ class Sink(Protocol):
 
     def check(self, tables: Sequence[Table]) -> list[Finding]:
         """Everything that would go wrong at this end. Changes nothing."""
+        ...
+
+    def read_by(self) -> Collection[str]:
+        """Pipelines that read this database now: it is a source too."""
         ...
 
     def claim(self, owner: str, take_over: bool) -> Claim:

@@ -15,8 +15,10 @@ log = get_logger("engine.examine")
 
 UNKNOWN = "TABLE-UNKNOWN"
 PARTIAL = "TABLE-PARTIAL"
+CYCLE = "PIPELINE-CYCLE"
 FINDINGS: dict[str, tuple[str, str]] = {
     UNKNOWN: ("warning", "A pattern of `tables` matches nothing at the source: misspelt, or not there yet."),
+    CYCLE: ("error", "A running pipeline carries changes of these tables from the target to the source: a circle."),
     PARTIAL: ("error", "`where` or `mask` names a table or a column that is not selected."),
 }
 """What the engine finds by itself: id, level, meaning. All others are the connectors'."""
@@ -47,6 +49,7 @@ def examine(source: Source, sink: Sink, options: Options) -> Examined:
         message = f"the pattern {pattern} matches no table"
         found.append(Finding(UNKNOWN, FINDINGS[UNKNOWN][0], message, "a table made later would join"))
     found += _partial(options, tables)
+    found += _circles(source, sink, tables)
     return Examined(tables, found + source.check(tables), sink.check(tables))
 
 
@@ -67,6 +70,14 @@ def _partial(options: Options, tables: Sequence[Table]) -> Iterator[Finding]:
             form = "schema.table" if option == "where" else "schema.table.column"
             message = f"{option} names {name}, which is not selected"
             yield Finding(PARTIAL, FINDINGS[PARTIAL][0], message, f"its form is {form}")
+
+
+def _circles(source: Source, sink: Sink, tables: Sequence[Table]) -> Iterator[Finding]:
+    """Changes would go round for ever: none tells whether the application or a pipeline made it (TG-05)."""
+    writers = source.written_by(tables)
+    for name in sorted({*writers} & {*sink.read_by()} if writers else ()):
+        message = f"pipeline {name} carries these tables from the target to the source"
+        yield Finding(CYCLE, FINDINGS[CYCLE][0], message, "its sessions are at both", "stop it, and drop it: cdcd drop")
 
 
 def selected(source: Source, options: Options) -> list[Table]:

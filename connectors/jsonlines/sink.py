@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, BinaryIO
 
 from cdcd.contracts import Blocks, Claim, Finding, Request, Ticket
@@ -48,6 +48,9 @@ class JsonLinesSink:
     @property
     def facts(self) -> SinkFacts:
         return FACTS
+
+    def read_by(self) -> Collection[str]:
+        return ()
 
     def check(self, tables: Sequence[Table]) -> list[Finding]:
         """Every table can be printed."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal
 
@@ -142,6 +142,9 @@ class MemorySink:
         return session.commit(sync=sync)
 
     # --- before the stream -----------------------------------------------------------------------------------------
+
+    def read_by(self) -> Collection[str]:
+        return ()
 
     def check(self, tables: Sequence[Table]) -> list[Finding]:
         with self._connections.asking("check") as session:

@@ -66,6 +66,9 @@ class MemorySource:
     def left_out(self, named: Collection[str]) -> list[tuple[str, Finding]]:
         return []
 
+    def written_by(self, tables: Sequence[Table]) -> Collection[str]:
+        return ()
+
     def identity(self) -> Identity:
         return Identity("memory", self._server.system, self._server.timeline, "memory")
 

@@ -19,6 +19,7 @@ from cdcd.rows import RowForm
 from connectors.postgres import claim as claims
 from connectors.postgres import side
 from connectors.postgres.check_target import check_target
+from connectors.postgres.cycle import readers
 from connectors.postgres.ddl import make_tables
 from connectors.postgres.exceptions import STOP, Policy
 from connectors.postgres.finish import build
@@ -105,6 +106,10 @@ class PostgresSink:
             replica = self._sessions.try_replica(session)
             findings = check_target(session, self._url(), self._pipeline, tables, self._policy, replica)
             return findings + (check_standbys(session) if self._replicated else [])
+
+    def read_by(self) -> set[str]:
+        with self._sessions.brief() as session:
+            return readers(session)
 
     def prepare(self, tables: Sequence[Table]) -> None:
         with self._owner.durably() as session:

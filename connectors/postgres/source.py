@@ -22,6 +22,7 @@ from connectors.postgres.catalogue import read_tables
 from connectors.postgres.check import Asked, check_source
 from connectors.postgres.check_failover import check_failover
 from connectors.postgres.check_tables import left_out
+from connectors.postgres.cycle import writers
 from connectors.postgres.export import Exported, create_slot, import_snapshot, wait_settled
 from connectors.postgres.follow import Follower
 from connectors.postgres.held import held_back
@@ -113,6 +114,9 @@ class PostgresSource:
         self._locators: dict[str, Locator] = {}
 
     # --- what is there --------------------------------------------------------------------------------------------
+
+    def written_by(self, tables: Sequence[Table]) -> set[str]:
+        return writers(self._asker, tables)
 
     def identity(self) -> Identity:
         return read_identity(self._asker)

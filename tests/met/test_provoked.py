@@ -116,3 +116,24 @@ def test_how_much_of_the_catalogue_a_slot_holds_is_told(pair: Pair) -> None:
     assert age() >= before + 500
     pair.command("drop", "--yes", "--force")
     assert pair.slots() == []
+
+
+@pytest.mark.failure("TG-05")
+def test_a_pipeline_back_beside_the_one_there(pair: Pair) -> None:
+    """An update would go round for ever. Over other tables, or when the first has stopped, it is no circle."""
+    pair.source.sql(T + "; CREATE TABLE other (id int PRIMARY KEY)")
+    pair.target.sql("CREATE TABLE other (id int PRIMARY KEY)")
+    daemon = pair.follow("--tables", "public.t")
+    words = ["run", "--from", pair.target.admin_url, "--to", pair.source.admin_url, "--name", f"back_{pair.name}"]
+    words += ["--load", "skip", "--from-now", "--target-tables", "use", "--until", "caught-up"]
+    back = pair.cdcd(*words)
+    back.wait(3)
+    assert back.said("[PIPELINE-CYCLE]")
+    assert back.said(f"pipeline {pair.name} carries these tables")
+    pair.cdcd(*words, "--tables", "public.other").wait(0)
+    pair.cdcd("drop", *words[1:7], "--yes", "--force").wait(0)
+    daemon.stop()
+    pair.cdcd(*words, "--tables", "public.t").wait(0)
+    pair.target.sql("UPDATE t SET x = 'there'")
+    pair.cdcd(*words, "--tables", "public.t").wait(0)
+    pair.equal("public.t")
