@@ -25,6 +25,9 @@ SELECT schemaname || '.' || tablename, to_jsonb(t) ->> 'rowfilter',
 FROM pg_publication_tables t WHERE pubname = %s
 """
 
+# Before, attnames lists generated columns, and none is sent.
+_SENDS_GENERATED = "SELECT current_setting('server_version_num')::int >= 180000"
+
 # By leaf, as the server publishes them: a root's own identity is asked of nobody.
 _BREAKS = """
 SELECT c.oid::regclass::text
@@ -100,7 +103,8 @@ def shortcomings(asker: Asker, name: str, by_root: bool, tables: Sequence[Table]
         if columns and (left := [c.name for c in table.carried if c.name not in columns]):
             yield finding("PG-PUBLICATION-COLUMNS", f"the publication does not carry {', '.join(left)} of {table.id}",
                           name, again)  # fmt: skip
-        if made := [c.name for c in table.columns if c.generated is not None and c.name in columns]:
+        made = [c.name for c in table.columns if c.generated is not None and c.name in columns]
+        if made and asker.ask(_SENDS_GENERATED) == [(True,)]:
             yield finding("PG-PUBLICATION-GENERATED", f"the publication sends {', '.join(made)} of {table.id}, which "
                           "the target computes", name,
                           f"ALTER PUBLICATION {quoted} SET (publish_generated_columns = none)")  # fmt: skip
