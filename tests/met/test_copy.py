@@ -179,7 +179,7 @@ def test_the_log_that_a_slot_may_keep(pair: Pair, forgetful: Database, target_pr
     trap = target_proxy.hold(Direction.TO_SERVER, chunk_record)
     daemon = pair.cdcd("run", *through.ends)
     trap.wait()
-    assert daemon.said("max_slot_wal_keep_size = 16MB")
+    assert daemon.said("max_slot_wal_keep_size = 16 MB")
     lose(forgetful)
     target_proxy.clear()
     target_proxy.release()
