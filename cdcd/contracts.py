@@ -41,10 +41,14 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """What `Source.watch` saw. `held_bytes`: of the log, kept for this pipeline; None: nothing tells."""
+    """What `Source.watch` saw. `held_bytes`: of the log, kept for this pipeline; None: nothing tells. `stale`: tables
+    of which rows came or went without a message, as they are now; `grown`: those with other `leaves` but no such rows.
+    """
 
     findings: Sequence[Finding] = ()
     held_bytes: int | None = None
+    stale: Sequence[Table] = ()
+    grown: Sequence[Table] = ()
 
 
 class Reading(Enum):
@@ -188,8 +192,9 @@ class Source(Protocol):
         ...
 
     def watch(self) -> Watched:
-        """Side thread, every minute, from `open` on: what no message of the stream tells and endangers this pipeline:
-        log held back, a stream that was told by others to leave out what we carry (an error: changes are missing)."""
+        """Side thread, every minute from `open` on, and once by the writer, before the stream is read: what no message
+        of the stream tells. Log held back; a stream that others told to leave out what we carry (an error: changes are
+        missing); tables whose partitions are not those of `Table.leaves`, each told once."""
         ...
 
     def snapshot(self) -> Snapshot:
@@ -327,6 +332,10 @@ class Sink(Protocol):
 
     def fulfilled(self, request: Request) -> None:
         """Side thread: the request was carried out."""
+        ...
+
+    def note(self, table: Table, again: bool) -> None:
+        """As `beat`: store the table's `leaves`; `again`: and with them the wish to read it again, both or none."""
         ...
 
     def seen(self) -> int | None:

@@ -202,6 +202,10 @@ class Attempt:
         self._set_until(reader)
         if ledger.unread:
             reader.until = source.head()  # how far behind we are is known once this is reached
+        # What changed unseen while nobody looked is read again before the stream comes to it.
+        self._side.watch()
+        self._side.wishes()
+        self._grant_wishes(reader)
         reader.start()
         self._progress.threads["reader"] = reader.thread
         self._progress.phase = "catching up"

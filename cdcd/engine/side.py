@@ -61,11 +61,11 @@ class Side:
 
     def _run(self) -> None:
         jobs: list[tuple[float, Callable[[], None]]] = [
-            (BEAT, self._sink.beat), (HEAD, self._head), (WISHES, self._wishes)
+            (BEAT, self._sink.beat), (HEAD, self._head), (WISHES, self.wishes)
         ]
         if self._options.table_poll:
             jobs.append((self._options.table_poll, self._tables))
-            jobs.append((WATCH * self._options.table_poll, self._watch))
+            jobs.append((WATCH * self._options.table_poll, self.watch))
         due = [time.monotonic()] * len(jobs)
         try:
             while not self._closing.wait(TICK):
@@ -82,7 +82,7 @@ class Side:
         self._progress.head = str(head)
         self._lag.sample(head)
 
-    def _wishes(self) -> None:
+    def wishes(self) -> None:
         self._tell_fulfilled()
         self.requests = list(self._sink.requests())
 
@@ -93,10 +93,15 @@ class Side:
     def _tables(self) -> None:
         self.candidates = [t for t in self._source.tables() if self._options.selection.matches(t.id)]
 
-    def _watch(self) -> None:
+    def watch(self) -> None:
         """What is wrong at the source and no message tells of: an error ends the run, a warning is told once while it
-        lasts."""
+        lasts; a table that changed unseen is read again. The writer calls it too, before the stream is read."""
         seen = self._source.watch()
+        for table in seen.stale:
+            log.warning("partitions came, went or were emptied without a message: to be read again", table=table.id)
+            self._sink.note(table, again=True)
+        for table in seen.grown:
+            self._sink.note(table, again=False)
         self._progress.held_bytes = seen.held_bytes or 0
         for finding in seen.findings:
             if finding.level == "error":

@@ -57,6 +57,7 @@ class Table:
     `version` counts the shapes this pipeline has seen. `primary` is the primary key where there is one.
     `full` is true where the source sends whole old rows (REPLICA IDENTITY FULL). `bytes` and `rows` are the
     source's estimates for planning, never facts. `unique` are the columns of its other unique indexes, for checks.
+    `leaves` name what holds the rows of a partitioned table, as the source compares them (see Source.watch).
     """
 
     schema: str
@@ -71,6 +72,7 @@ class Table:
     bytes: int = field(default=0, compare=False)
     rows: int = field(default=0, compare=False)
     unique: tuple[tuple[str, ...], ...] = field(default=(), compare=False)
+    leaves: tuple[str, ...] = field(default=(), compare=False)
 
     @property
     def id(self) -> str:
@@ -98,6 +100,7 @@ class Table:
             "schema": self.schema, "name": self.name, "columns": [c.to_json() for c in self.columns],
             "key": list(self.key), "oid": self.oid, "version": self.version, "primary": list(self.primary),
             "full": self.full, "partitioned": self.partitioned,
+            "leaves": list(self.leaves),
         }
 
     @staticmethod
@@ -108,5 +111,6 @@ class Table:
                 "columns": tuple(Column.from_json(c) for c in data["columns"]),
                 "key": tuple(data["key"]),
                 "primary": tuple(data["primary"]),
+                "leaves": tuple(data.get("leaves", ())),
             }
         )

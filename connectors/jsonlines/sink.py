@@ -142,6 +142,9 @@ class JsonLinesSink:
     def fulfilled(self, request: Request) -> None:
         """There are no wishes."""
 
+    def note(self, table: Table, again: bool) -> None:
+        """Nothing that was printed can be read again; the engine has said what happened."""
+
     def seen(self) -> int | None:
         """Nobody watches us."""
         return None

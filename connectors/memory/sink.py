@@ -278,6 +278,9 @@ class MemorySink:
             session.update("cdcd.seen", (self._pipeline,), lambda row: (row[0], str(int(row[1] or 0) + 1)))
             session.commit()
 
+    def note(self, table: Table, again: bool) -> None:
+        """No table of a memory server has partitions."""
+
     def seen(self) -> int | None:
         with self._connections.asking("seen") as session:
             rows = session.select("cdcd.seen") if session.exists("cdcd.seen") else []

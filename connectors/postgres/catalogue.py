@@ -35,7 +35,13 @@ SELECT c.oid::int8, n.nspname, c.relname, c.relkind = 'p', c.relreplident::text,
             FROM pg_index i, unnest(i.indkey) WITH ORDINALITY k (attnum, place)
             JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = k.attnum
             WHERE i.indrelid = c.oid AND i.indisunique AND i.indpred IS NULL AND i.indexprs IS NULL
-              AND k.place <= i.indnkeyatts GROUP BY i.indexrelid) u)
+              AND k.place <= i.indnkeyatts GROUP BY i.indexrelid) u),
+       CASE WHEN c.relkind = 'p' THEN ARRAY(
+            SELECT l.relid::oid || ':' || t.relfilenode || CASE WHEN EXISTS (
+                SELECT FROM pg_attribute s JOIN pg_attribute u ON u.attrelid = s.attrelid AND u.attnum > 0
+                       AND u.xmin = s.xmin AND u.cmin = s.cmin
+                WHERE s.attrelid = l.relid AND s.attnum = -6 AND t.relfilenode = t.oid) THEN '+' ELSE '' END
+            FROM pg_partition_tree(c.oid) l JOIN pg_class t ON t.oid = l.relid WHERE l.isleaf ORDER BY l.relid::oid) END
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE CASE WHEN %(leaves)s THEN c.relkind = 'r' ELSE c.relkind IN ('r', 'p') AND NOT c.relispartition END
   AND c.relpersistence = 'p'
@@ -45,6 +51,10 @@ WHERE CASE WHEN %(leaves)s THEN c.relkind = 'r' ELSE c.relkind IN ('r', 'p') AND
   AND (%(wanted)s::text[] IS NULL OR n.nspname || '.' || c.relname = ANY (%(wanted)s))
 ORDER BY n.nspname || '.' || c.relname COLLATE "C"
 """
+
+# Of `leaves`: ATTACH changes the columns' rows of a table, so a partition of which one is as old as the rows of its
+# system columns (-6: tableoid), by the same command, was made as one, and had no row before; and its first file, which
+# TRUNCATE takes away, has its own number.
 
 _COLUMNS = """
 SELECT a.attrelid::int8, a.attname, a.attnum, a.atttypid::int8, a.atttypmod,
@@ -96,13 +106,13 @@ def read_tables(connection: Connection, wanted: Sequence[str] | None = None, lea
         found = cursor.fetchall()
         columns = _read_columns(connection, [row[0] for row in found])
     tables = []
-    for oid, schema, name, partitioned, identity, size, rows, primary, by_index, unique in found:
+    for oid, schema, name, partitioned, identity, size, rows, primary, by_index, unique, files in found:
         key = {"d": primary, "f": primary, "i": by_index}.get(identity, [])
         tables.append(
             Table(
                 schema, name, tuple(columns.get(oid, ())), tuple(key), oid=oid, primary=tuple(primary),
                 full=identity == "f", partitioned=partitioned, bytes=size, rows=rows,
-                unique=tuple(map(tuple, unique)),
+                unique=tuple(map(tuple, unique)), leaves=tuple(files or ()),
             )
         )  # fmt: skip
     return tables

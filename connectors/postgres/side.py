@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from psycopg2.extras import Json
+
 from cdcd.contracts import Request
+from cdcd.model.table import Table
 from connectors.postgres import control
 from connectors.postgres.claim import fenced
 from connectors.postgres.names import quote_identifier
@@ -37,6 +40,17 @@ def requests(session: Session, pipeline: str) -> list[Request]:
 
 def fulfilled(session: Session, request: Request) -> None:
     session.run("UPDATE cdcd.requests SET done = now() WHERE id = %s", (request.id,))
+
+
+def note(session: Session, pipeline: str, table: Table, again: bool) -> None:
+    """In one statement, so that a crash takes back both, and the change of leaves is seen again."""
+    session.run(
+        "WITH noted AS (UPDATE cdcd.tables SET definition = jsonb_set(definition, '{leaves}', %s)"
+        " WHERE pipeline = %s AND table_id = %s RETURNING pipeline, table_id)"
+        " INSERT INTO cdcd.requests (pipeline, command, argument)"
+        " SELECT pipeline, 'reload', table_id FROM noted WHERE %s",
+        (Json(list(table.leaves)), pipeline, table.id, again),
+    )
 
 
 def forget(session: Session, pipeline: str) -> None:

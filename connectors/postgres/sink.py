@@ -199,6 +199,9 @@ class PostgresSink:
     def fulfilled(self, request: Request) -> None:
         self._beside(lambda session: side.fulfilled(session, request))
 
+    def note(self, table: Table, again: bool) -> None:
+        self._beside(lambda session: side.note(session, self._pipeline, table, again))
+
     def seen(self) -> int | None:
         counter: int | None = self._beside(lambda session: side.seen(session, self._pipeline))
         return counter

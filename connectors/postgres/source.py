@@ -371,7 +371,8 @@ class PostgresSource:
     def watch(self) -> Watched:
         findings = [*self._publication_watch.look(), *held_back(self._side_asker, self.slot, self._log_disk)]
         slot = read_slot(self._side_asker, self.slot)
-        return Watched(findings, None if slot is None else slot["held_back"])
+        held = None if slot is None else slot["held_back"]
+        return Watched(findings, held, *self._publication_watch.leaves())
 
     def left_out(self, named: Collection[str]) -> list[tuple[str, Finding]]:
         return left_out(self._asker, self._by_root, named)

@@ -1,4 +1,5 @@
-"""Whether the publication still sends what it sent (T-SC-4): looked at now and then, as no message tells of it."""
+"""Whether the publication still sends what it sent (T-SC-4), and whose partitions others touched (T-PG-21): looked at
+now and then, as no message tells of it."""
 
 from __future__ import annotations
 
@@ -33,6 +34,7 @@ class PublicationWatch:
         self._by_root = by_root
         self._tables: Sequence[Table] = ()
         self._seen: tuple[int, str, dict[str, int]] | None = None
+        self._leaves: dict[int, tuple[str, ...]] = {}
         self._found: list[Finding] = []  # seen before a change of our own
         self._lock = threading.Lock()
 
@@ -43,6 +45,8 @@ class PublicationWatch:
             self._found += self._meanwhile()
             yield
             self._tables, self._seen = list(tables), self._members()
+            for table in tables:
+                self._leaves.setdefault(table.oid, table.leaves)
 
     def begin(self, tables: Sequence[Table]) -> None:
         """The stream is about to send these: StateRefused where the publication does not, or under other names."""
@@ -78,6 +82,21 @@ class PublicationWatch:
             now = read_tables(connection, list(known), not self._by_root)
         return [table for table in now if table.oid == known[table.id].oid]
 
+    def leaves(self) -> tuple[list[Table], list[Table]]:
+        """Partitioned tables with other partitions or files than the last time, as they are now. First those of which
+        rows came or went (T-PG-21): one was truncated, rewritten, detached, dropped, or attached and not made as one;
+        then the others."""
+        stale, grown = [], []
+        with self._lock:
+            for table in self._as_now() if any(table.partitioned for table in self._tables) else ():
+                before, self._leaves[table.oid] = self._leaves[table.oid], table.leaves
+                known, now = _files(before), _files(table.leaves)
+                if known - now or any(leaf not in known for leaf in table.leaves if not leaf.endswith("+")):
+                    stale.append(table)
+                elif known != now:
+                    grown.append(table)
+        return stale, grown
+
     def _meanwhile(self) -> Iterator[Finding]:
         """It is as it should be; but was it all the time?"""
         before, self._seen = self._seen, self._members()
@@ -92,3 +111,7 @@ class PublicationWatch:
         elif row != its:
             yield finding("PG-PUBLICATION-TOUCHED", "somebody altered the publication; it is as it should be now",
                           self._name, f"cdcd validate, if it was ALTER PUBLICATION {quote_identifier(self._name)} SET")
+
+
+def _files(leaves: Sequence[str]) -> set[str]:
+    return {leaf.removesuffix("+") for leaf in leaves}
