@@ -16,6 +16,7 @@ from connectors.jsonlines import JsonLinesSink
 from connectors.postgres import check
 from connectors.postgres.source import PostgresSource
 from tests.servers import Database, Postgres, make_roles
+from tests.servers.address import connect
 from tests.servers.database import make_source
 
 NAME = "checked"
@@ -182,3 +183,26 @@ def test_log_held_back(strict: Database) -> None:
         assert strict.server.slots(strict.name) == [slot]
     finally:
         strict.server.drop_slots(strict.name)
+
+
+@pytest.mark.failure("T-DB-4")
+def test_who_may_not_see_what_others_do(strict: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without pg_read_all_stats another role's open transaction is told by its age in transactions."""
+    strict.sql("CREATE TABLE IF NOT EXISTS t (id int PRIMARY KEY)")
+    monkeypatch.setattr(check, "LONG_OPEN", 0)
+    other = connect(strict.admin_url)
+    other.autocommit = False
+    other.cursor().execute("SELECT pg_current_xact_id()")
+    try:
+        assert ids(told(strict)) == LIMITS
+        burn = "DO $$BEGIN FOR i IN 1..1001 LOOP PERFORM pg_current_xact_id(); COMMIT; END LOOP; END$$"
+        strict.sql(burn)
+        (hidden,) = (finding for finding in told(strict) if finding.id not in LIMITS)
+        assert "transactions ago" in hidden.evidence
+        strict.admin(f"GRANT pg_read_all_stats TO {strict.role}")
+        (seen,) = (finding for finding in told(strict) if finding.id not in LIMITS)
+        assert f"process {other.info.backend_pid} of postgres" in seen.evidence
+        assert seen.evidence.endswith(" s")
+    finally:
+        strict.admin(f"REVOKE pg_read_all_stats FROM {strict.role}")
+        other.close()
