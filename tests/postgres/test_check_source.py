@@ -88,6 +88,7 @@ class TestPublicationByHand:
         assert told(by_hand, "public.t", publication="mine") == []
 
 
+@pytest.mark.failure("PG-23")
 def test_tables_that_cannot_be_carried(source_db: Database) -> None:
     """Under a wildcard each is a warning; by its name, or where nothing else is selected, an error."""
     source_db.admin(
