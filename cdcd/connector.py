@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from cdcd.contracts import Comparable, Sink, Source
+from cdcd.contracts import Comparable, Fence, Sink, Source
 from cdcd.model.position import Checkpoint
 from cdcd.model.table import Table
 
@@ -71,6 +71,14 @@ class Connector(Protocol):
 
     def request(self, url: Url, name: str, command: str, argument: str) -> int:
         """Leave a wish for the pipeline's daemon in the control tables; its number. Claims nothing."""
+        ...
+
+    def withdraw(self, url: Url, name: str, command: str) -> None:
+        """End the wishes of that command. Durable when it returns, with all that is at the target before it."""
+        ...
+
+    def fence(self, url: Url, name: str) -> Fence:
+        """What keeps others from writing at the source of pipeline `name`; connects to nothing yet."""
         ...
 
     def comparable(self, url: Url, name: str) -> Comparable:

@@ -247,7 +247,8 @@ Ticket = Any
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A wish left in the control tables for the daemon: `command` is "reload", `argument` a table id."""
+    """A wish left in the control tables for the daemon: "reload" (of the table with the id `argument`), "cutover"
+    (until it is withdrawn, store every place at once), "retry" (a pipeline that stopped begins again)."""
 
     id: int
     command: str
@@ -358,6 +359,46 @@ class Sink(Protocol):
     def drop(self) -> None:
         """Forget this pipeline: its control rows. Data stays."""
         ...
+
+
+class Fence(Protocol):
+    """Keeping everybody from writing at a source, for a cut-over; sessions of its own, one thread at a time."""
+
+    @property
+    def up(self) -> str:
+        """The statement that `raise_up` begins with, for people who run it themselves."""
+        ...
+
+    @property
+    def down(self) -> str:
+        """The statement that takes the fence down; asked before it is raised."""
+        ...
+
+    def obstacles(self) -> list[str]:
+        """What the fence would not keep out, each with what to do. Changes nothing."""
+        ...
+
+    def writers(self) -> list[str]:
+        """The sessions that could write now, ours not among them, as sentences."""
+        ...
+
+    def raise_up(self) -> None:
+        """Returns when no session that could write is left; StateRefused where one cannot be ended."""
+        ...
+
+    def lower(self) -> None:
+        """The source is as it was."""
+        ...
+
+    def final(self) -> Position:
+        """The end of the log, durable, after everything that was committed before this call."""
+        ...
+
+    def activity(self) -> Mapping[str, int]:
+        """How many rows were ever written, by table id, as the source's statistics say now."""
+        ...
+
+    def close(self) -> None: ...
 
 
 class Comparable(Protocol):

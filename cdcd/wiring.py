@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from cdcd.config import Pipeline
 from cdcd.connector import SinkOptions, SourceOptions
-from cdcd.contracts import Comparable, Sink, Source
+from cdcd.contracts import Comparable, Fence, Sink, Source
 from cdcd.engine.examine import selected
 from cdcd.engine.options import Options
 from cdcd.engine.sequences import carry_sequences
@@ -22,8 +22,9 @@ from cdcd.model.sequence import SequenceDone
 from cdcd.model.table import Table
 from cdcd.progress import Progress
 from cdcd.registry import connector
+from cdcd.secrets import Address
 
-End = TypeVar("End", Source, Sink, Comparable)
+End = TypeVar("End", Source, Sink, Comparable, Fence)
 
 
 def source(pipeline: Pipeline, facts: SinkFacts | None = None, temporary: bool = False) -> Source:
@@ -150,6 +151,19 @@ def request(pipeline: Pipeline, command: str, argument: str) -> int:
     """Leave a wish for the pipeline's daemon; its number."""
     made = connector(pipeline.target.scheme, pipeline.target.key, "request")
     return made.request(pipeline.target.url, pipeline.name, command, argument)
+
+
+def withdraw(pipeline: Pipeline, command: str) -> None:
+    """End the wishes of that command."""
+    made = connector(pipeline.target.scheme, pipeline.target.key, "withdraw")
+    made.withdraw(pipeline.target.url, pipeline.name, command)
+
+
+def fence(pipeline: Pipeline, role: Address | None = None) -> Fence:
+    """What keeps others from writing at the source; `role`: the source's address for a role that may do that."""
+    address = role or pipeline.source
+    made = connector(address.scheme, address.key, "fence")
+    return made.fence(address.url, pipeline.name)
 
 
 def set_sequences(pipeline: Pipeline) -> list[SequenceDone]:

@@ -14,6 +14,7 @@ from typer.exceptions import TyperException
 from cdcd import __version__
 from cdcd.cli.check import check
 from cdcd.cli.config import config
+from cdcd.cli.cutover import cutover
 from cdcd.cli.drop import drop
 from cdcd.cli.reload import reload
 from cdcd.cli.run import run
@@ -24,7 +25,9 @@ from cdcd.cli.validate import validate
 from cdcd.errors import CdcdError, Interrupted, UsageError
 from cdcd.secrets import hide
 
-COMMANDS: tuple[Callable[..., Any], ...] = (check, run, tail, validate, status, sequences, reload, config, drop)
+COMMANDS: tuple[Callable[..., Any], ...] = (
+    check, run, status, validate, cutover, sequences, reload, tail, config, drop,
+)  # fmt: skip
 """One file each, in this order in --help."""
 
 EPILOG = (

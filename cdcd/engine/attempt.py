@@ -236,6 +236,7 @@ class Attempt:
                 self._load_here(parcel, reader, seek)
         self._settle(busy=parcel is not None)
         reader.behind = self._lag.bytes > FAR
+        reader.prompt = any(request.command == "cutover" for request in self._side.requests)
         seek.step()
         if self._inside:
             return None  # the target's transaction is open: nothing else is written
@@ -334,11 +335,14 @@ class Attempt:
         return None
 
     def _grant_wishes(self, reader: Reader) -> None:
-        """`reload TABLE`, left in the control rows."""
+        """Left in the control rows: `reload TABLE`, and `retry`, which is granted by running."""
         for request in self._side.requests:
-            if request.id in self._granted:
+            if request.id in self._granted or request.command not in ("reload", "retry"):
                 continue
             self._granted[request.id] = request
+            if request.command == "retry":
+                self._side.fulfilled(request)
+                continue
             chunks = self._ledger.chunks(request.argument)
             if not chunks:
                 log.error("reload asked for a table that is not carried", table=request.argument)

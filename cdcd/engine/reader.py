@@ -48,6 +48,8 @@ class Reader:
         self, source: Source, judge: Judge, start: Position, options: Options, until: Position | None = None
     ) -> None:
         self.until = until
+        self.prompt = False
+        """Somebody waits for the target to reach a place: a mere position is handed over as soon as it moves."""
         self.behind = False
         """Far behind, a group is worth more when it is larger: the source's small pieces are gathered for a moment."""
         self.handover = Handover()
@@ -182,7 +184,8 @@ class Reader:
         if self._position.covers(self._handed) and self._handed.covers(self._position):
             return False
         return (
-            time.monotonic() - self._handed_at >= self._options.idle_seconds
+            self.prompt
+            or time.monotonic() - self._handed_at >= self._options.idle_seconds
             or self._position.distance(self._handed) >= self._options.idle_bytes
             or (self.until is not None and self._position.covers(self.until))
         )

@@ -8,7 +8,8 @@ from typing import Any
 from cdcd.connector import SinkOptions, SourceOptions, Url
 from connectors.postgres.compare import PostgresComparable
 from connectors.postgres.exceptions import Policy
-from connectors.postgres.outside import leave_request, read_status
+from connectors.postgres.fence import PostgresFence
+from connectors.postgres.outside import leave_request, read_status, withdraw_requests
 from connectors.postgres.parts import Parts
 from connectors.postgres.sink import PostgresSink
 from connectors.postgres.source import PostgresSource
@@ -48,6 +49,14 @@ def status(url: Url, name: str) -> Mapping[str, Any] | None:
 
 def request(url: Url, name: str, command: str, argument: str) -> int:
     return leave_request(url, name, command, argument)
+
+
+def withdraw(url: Url, name: str, command: str) -> None:
+    withdraw_requests(url, name, command)
+
+
+def fence(url: Url, name: str) -> PostgresFence:
+    return PostgresFence(url, name)
 
 
 def comparable(url: Url, name: str) -> PostgresComparable:

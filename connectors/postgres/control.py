@@ -129,6 +129,9 @@ COMMENT ON TABLE cdcd.stops IS 'The change at which a pipeline stopped, until it
 MIGRATIONS: dict[int, str] = {1: _EXCEPTIONS}
 """Version → what makes it the next one. New tables are made as FIRST and then all of these."""
 
+WITH_EXCEPTIONS = 2
+"""The first version that has them."""
+
 _LOCK = "SELECT pg_advisory_xact_lock(6015273198431)"
 """Two daemons may come to an empty database at once."""
 

@@ -51,6 +51,7 @@ def _read(session: Session, name: str) -> Mapping[str, Any] | None:
     if row is None:
         return None
     epoch, claimed, finished, source, intent, place, updated, seen, connected = row
+    known = control.stored_version(session) >= control.WITH_EXCEPTIONS
     return {
         "epoch": epoch,
         "claimed": claimed.isoformat(),
@@ -65,11 +66,26 @@ def _read(session: Session, name: str) -> Mapping[str, Any] | None:
             {"id": table, "chunks": chunks, "chunks_in": inside, "rows": rows, "bytes": size}
             for table, chunks, inside, rows, size in session.rows(_TABLES, (name,))
         ],
+        "exceptions": _waiting(session, name) if known else 0,
+        "stopped": _stopped(session, name) if known else None,
         "requests": [
             {"id": number, "command": command, "argument": argument}
             for number, command, argument in session.rows(_WISHES, (name,))
         ],
     }
+
+
+def _waiting(session: Session, name: str) -> int:
+    """How many changes were not made and wait to be tried again."""
+    text = "SELECT count(*) FROM cdcd.exceptions WHERE pipeline = %s AND state = 'open'"
+    return int(session.rows(text, (name,))[0][0])
+
+
+def _stopped(session: Session, name: str) -> Mapping[str, Any] | None:
+    """Where the pipeline stopped."""
+    columns = ("tx", "position", "table_id", "key", "error")
+    row = session.row(f"SELECT {', '.join(columns)} FROM cdcd.stops WHERE pipeline = %s", (name,))
+    return dict(zip(columns, row, strict=True)) if row else None
 
 
 def leave_request(url: Callable[[], str], name: str, command: str, argument: str) -> int:
@@ -85,5 +101,20 @@ def leave_request(url: Callable[[], str], name: str, command: str, argument: str
             )
             assert row is not None
             return int(row[0])
+    finally:
+        sessions.close()
+
+
+def withdraw_requests(url: Callable[[], str], name: str, command: str) -> None:
+    """End the wishes of a command. A commit that is waited for flushes those before it that were not."""
+    sessions = Sessions(url, _NAME)
+    try:
+        with sessions.brief() as session:
+            session.run("BEGIN; SET LOCAL synchronous_commit = on")
+            session.run(
+                "UPDATE cdcd.requests SET done = now() WHERE pipeline = %s AND command = %s AND done IS NULL",
+                (name, command),
+            )
+            session.run("COMMIT")
     finally:
         sessions.close()
