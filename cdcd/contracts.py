@@ -248,7 +248,7 @@ Ticket = Any
 @dataclass(frozen=True, slots=True)
 class Request:
     """A wish left in the control tables for the daemon: "reload" (of the table with the id `argument`), "cutover"
-    (until it is withdrawn, store every place at once), "retry" (a pipeline that stopped begins again)."""
+    (until it is withdrawn, store every place at once)."""
 
     id: int
     command: str

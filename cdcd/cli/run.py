@@ -99,7 +99,7 @@ def run(
         typer.Option(help="Of one that meets another state than the source's. [default: stop]"),
     ] = None,
     max_exceptions: Annotated[
-        int | None, typer.Option(metavar="N", help="How many skipped changes may wait for `cdcd retry`.")
+        int | None, typer.Option(metavar="N", help="How many skipped changes may be recorded before it stops.")
     ] = None,
     listen: Annotated[
         str | None, typer.Option("--http", metavar="HOST:PORT", help="Serve /healthz, /readyz, /metrics and /status.")

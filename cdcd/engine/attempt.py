@@ -335,14 +335,11 @@ class Attempt:
         return None
 
     def _grant_wishes(self, reader: Reader) -> None:
-        """Left in the control rows: `reload TABLE`, and `retry`, which is granted by running."""
+        """`reload TABLE`, left in the control rows."""
         for request in self._side.requests:
-            if request.id in self._granted or request.command not in ("reload", "retry"):
+            if request.id in self._granted or request.command != "reload":
                 continue
             self._granted[request.id] = request
-            if request.command == "retry":
-                self._side.fulfilled(request)
-                continue
             chunks = self._ledger.chunks(request.argument)
             if not chunks:
                 log.error("reload asked for a table that is not carried", table=request.argument)

@@ -35,8 +35,8 @@ MEANING: dict[str, type[CdcdError]] = {
 }
 
 HINTS: dict[type[CdcdError], str] = {
-    Conflict: "compare with `cdcd validate`, then `cdcd retry`, or `cdcd skip` the transaction",
-    PoisonRow: "mend the row or the target's constraint, then `cdcd retry`",
+    Conflict: "compare with `cdcd validate`, mend the row, and run again",
+    PoisonRow: "mend the row or the target's constraint, and run again",
     SlotLost: "changes are missing: `cdcd drop`, then load anew",
     SlotInUse: "stop the other reader",
 }

@@ -104,15 +104,14 @@ CREATE TABLE cdcd.exceptions (
     error     text NOT NULL,
     sqlstate  text,
     found     text NOT NULL DEFAULT '',
-    state     text NOT NULL CHECK (state IN ('open', 'passed', 'applied', 'superseded')),
+    state     text NOT NULL CHECK (state IN ('open', 'superseded')),
     made      timestamptz NOT NULL DEFAULT clock_timestamp(),
     settled   timestamptz
 );
 CREATE INDEX ON cdcd.exceptions (pipeline, table_id) WHERE state = 'open';
 COMMENT ON TABLE cdcd.exceptions IS 'Changes that were not made here. position, tx, committed: their transaction at '
     'the source; key, row: column to text, what is not known left out; found: the version of the row that was met; '
-    'state open: refused, waits for cdcd retry; passed: of a transaction that cdcd skip passed over; applied: made '
-    'later; superseded: its row was written since';
+    'state open: its row differs from the source; superseded: its row was written since, or the table loaded again';
 
 CREATE TABLE cdcd.stops (
     pipeline text PRIMARY KEY,

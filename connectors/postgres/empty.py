@@ -8,6 +8,7 @@ from cdcd.errors import CdcdError, Conflict, StateRefused
 from cdcd.model.chunk import Bound, Chunk
 from cdcd.model.group import Truncate
 from cdcd.model.table import Table
+from connectors.postgres.exceptions import supersede_tables
 from connectors.postgres.foreign import take_off
 from connectors.postgres.names import quote_identifier, quote_literal
 from connectors.postgres.order import Operators, range_operators
@@ -55,6 +56,8 @@ def empty_chunks(
     for id, its in by_table.items():
         shape = shapes(tables[id])
         _mark_unread(session, pipeline, id, its)
+        if not _any_in(session, pipeline, id):
+            supersede_tables(session, pipeline, [id])
         taken_off = not replica and take_off(session, pipeline, shape)
         altered = altered or taken_off
         if _all_of(session, pipeline, id) == len(its) and (taken_off or not shape.referenced_by):
@@ -78,6 +81,11 @@ def _mark_unread(session: Session, pipeline: str, table: str, chunks: Sequence[C
         raise StateRefused(
             f"{len(chunks) - marked} chunks that were to be emptied are not in at the target", table=table
         )
+
+
+def _any_in(session: Session, pipeline: str, table: str) -> bool:
+    text = "SELECT FROM cdcd.chunks WHERE pipeline = %s AND table_id = %s AND state = 'in' LIMIT 1"
+    return bool(session.rows(text, (pipeline, table)))
 
 
 def _all_of(session: Session, pipeline: str, table: str) -> int:

@@ -188,7 +188,7 @@ class InOrder:
             raise at_fault
         if self._exceptions.full():
             most = self._exceptions.policy.most
-            error.hint = f"max_exceptions = {most} wait already: `cdcd retry` tries them again; or allow more of them"
+            error.hint = f"max_exceptions = {most} are recorded: `cdcd reload` mends a table, or allow more of them"
             raise at_fault
         table, change = made.table, made.change
         key, row = table.values(change)
