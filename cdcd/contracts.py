@@ -321,6 +321,11 @@ class Sink(Protocol):
         here, and record that it was done. Idempotent."""
         ...
 
+    def widen(self, table: Table) -> Sequence[str]:
+        """After a PoisonRow, on a session of its own: let the types of its columns hold what those of `table`, as the
+        source has it now, can hold more, where that touches no row (labels of enums). What was done; empty: nothing."""
+        ...
+
     def set_sequences(self, values: Sequence[SequenceValue]) -> list[SequenceDone]:
         """Any thread, on a session of its own, claimed or not. Set the sequences here to where the source's stand, one
         result for each; never backwards, and atomically against whoever takes values here meanwhile. Raises for none

@@ -120,7 +120,7 @@ def wait_equal(source: Side, target: Side, tables: Sequence[str], limit: float =
 
     def equal() -> bool:
         try:
-            return all(digest(source, table) == digest(target, table) for table in tables)
+            return all(digest(source, table) == digest(target, table, columns(source, table)) for table in tables)
         except (AssertionError, psycopg2.Error):
             return False
 

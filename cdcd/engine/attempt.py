@@ -25,7 +25,7 @@ from cdcd.engine.reader import Reader
 from cdcd.engine.seek import Seek
 from cdcd.engine.sequences import carry_sequences
 from cdcd.engine.side import Side
-from cdcd.errors import StateRefused
+from cdcd.errors import PoisonRow, StateRefused, Transient
 from cdcd.log import get_logger
 from cdcd.model.chunk import State
 from cdcd.model.position import Checkpoint, Position
@@ -253,7 +253,11 @@ class Attempt:
     def _apply(self, parcel: Parcel) -> None:
         group = parcel.group
         checkpoint = Checkpoint(group.position) if group.position is not None else None
-        ticket = self._sink.apply(group, checkpoint)
+        try:
+            ticket = self._sink.apply(group, checkpoint)
+        except PoisonRow as error:
+            self._widen(error)
+            raise
         self._inside = checkpoint is None
         if group.position is not None:
             self._tickets.append((ticket, group.position))
@@ -271,6 +275,14 @@ class Attempt:
         progress.dropped += group.dropped
         progress.groups += 1
         progress.transactions += group.txs
+
+    def _widen(self, error: PoisonRow) -> None:
+        """A value may be new to the target only: where its type can be taught, the row is worth another try."""
+        tables = self._source.tables([str(error.where["table"])]) if error.where.get("table") else []
+        for table in tables:
+            if done := self._sink.widen(table):
+                log.warning("the target's types were widened", table=table.id, done=list(done))
+                raise Transient("a value was new to the target", why=error.what, table=table.id) from error
 
     def _load_here(self, parcel: Parcel, reader: Reader, seek: Seek) -> None:
         assert parcel.group.position is not None

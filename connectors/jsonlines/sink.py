@@ -86,6 +86,10 @@ class JsonLinesSink:
         self._chunks.update((chunk.id, chunk) for chunk in chunks)
         self._finished = False
 
+    def widen(self, table: Table) -> Sequence[str]:
+        """Nothing here is as narrow as a list of labels."""
+        return ()
+
     def finish(self, tables: Sequence[Table], statements: Sequence[str]) -> None:
         self._finished = True
 

@@ -216,6 +216,10 @@ class MemorySink:
         with ours(), session.call("durable"):
             return self._server.log.flushed >= end
 
+    def widen(self, table: Table) -> Sequence[str]:
+        """Nothing here is as narrow as a list of labels."""
+        return ()
+
     def finish(self, tables: Sequence[Table], statements: Sequence[str]) -> None:
         """There is nothing to build here; that it was reached is recorded."""
         with self._of_its_own() as session:

@@ -17,7 +17,7 @@ from connectors.postgres.keyless import delete_rows
 from connectors.postgres.names import quote_identifier
 from connectors.postgres.sessions import Session
 from connectors.postgres.shape import Shape
-from connectors.postgres.stage import Stage, key_items, row_items
+from connectors.postgres.stage import MOST_COLUMNS, Stage, key_items, row_items
 
 Cells = tuple[type, ...]
 """Which cells of a row are known, by the types of its fields; empty: all of them."""
@@ -30,6 +30,10 @@ def cells_of(row: Row) -> Cells:
 def known(columns: Sequence[str], cells: Cells) -> list[str]:
     """The columns whose cells are known."""
     return [name for name, kind in zip(columns, cells, strict=True) if kind is bytes] if cells else list(columns)
+
+
+class TooWide(Exception):
+    """No table has room for a row of this one and the key that it had."""
 
 
 class Bulk:
@@ -58,7 +62,10 @@ class Bulk:
         if net.deletes and self._key:
             self._stage("d", key_items(self.shape, self._key))
         if net.moves:
-            self._stage("m", ["0::int AS n", *key_items(self.shape, self._key), *whole])
+            items = ["0::int AS n", *key_items(self.shape, self._key), *whole]
+            if len(items) > MOST_COLUMNS:
+                raise TooWide
+            self._stage("m", items)
 
     def _stage(self, kind: str, items: Sequence[str]) -> None:
         if kind not in self._stages:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from cdcd.errors import UsageError
 from cdcd.model.table import Column, Equality, Table
 from cdcd.model.types import LogicalType
 from connectors.postgres.connect import Connection
@@ -41,7 +43,9 @@ SELECT c.oid::int8, n.nspname, c.relname, c.relkind = 'p', c.relreplident::text,
                 SELECT FROM pg_attribute s JOIN pg_attribute u ON u.attrelid = s.attrelid AND u.attnum > 0
                        AND u.xmin = s.xmin AND u.cmin = s.cmin
                 WHERE s.attrelid = l.relid AND s.attnum = -6 AND t.relfilenode = t.oid) THEN '+' ELSE '' END
-            FROM pg_partition_tree(c.oid) l JOIN pg_class t ON t.oid = l.relid WHERE l.isleaf ORDER BY l.relid::oid) END
+            FROM pg_partition_tree(c.oid) l JOIN pg_class t ON t.oid = l.relid WHERE l.isleaf ORDER BY l.relid::oid) END,
+       -- Of a deferrable key the server makes no use when it names old rows.
+       EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisprimary AND NOT i.indimmediate)
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE CASE WHEN %(leaves)s THEN c.relkind = 'r' ELSE c.relkind IN ('r', 'p') AND NOT c.relispartition END
   AND c.relpersistence = 'p'
@@ -105,9 +109,10 @@ def read_tables(connection: Connection, wanted: Sequence[str] | None = None, lea
         cursor.execute(_TABLES, {"ours": OURS, "wanted": None if wanted is None else list(wanted), "leaves": leaves})
         found = cursor.fetchall()
         columns = _read_columns(connection, [row[0] for row in found])
+    _refuse_twins([f"{row[1]}.{row[2]}" for row in found])
     tables = []
-    for oid, schema, name, partitioned, identity, size, rows, primary, by_index, unique, files in found:
-        key = {"d": primary, "f": primary, "i": by_index}.get(identity, [])
+    for oid, schema, name, partitioned, identity, size, rows, primary, by_index, unique, files, deferrable in found:
+        key = {"d": [] if deferrable else primary, "f": primary, "i": by_index}.get(identity, [])
         tables.append(
             Table(
                 schema, name, tuple(columns.get(oid, ())), tuple(key), oid=oid, primary=tuple(primary),
@@ -116,6 +121,17 @@ def read_tables(connection: Connection, wanted: Sequence[str] | None = None, lea
             )
         )  # fmt: skip
     return tables
+
+
+def _refuse_twins(ids: Sequence[str]) -> None:
+    """`"a.b".c` and `a."b.c"` would be one table to us."""
+    twins = [id for id, times in Counter(ids).items() if times > 1]
+    if twins:
+        raise UsageError(
+            f"two tables are called {twins[0]}",
+            why="a dot in the name of a schema or table makes schema.table ambiguous",
+            hint="rename one of the two",
+        )
 
 
 def _read_columns(connection: Connection, oids: list[int]) -> dict[int, list[Column]]:

@@ -43,6 +43,13 @@ def check_columns(session: Session, table: Table, shape: Shape) -> Iterator[Find
             yield finding("PT-NOT-NULL", f"{where} may be NULL at the source, and not at the target",
                           "a row without a value would stop the stream",
                           f"ALTER TABLE {name} ALTER {what} DROP NOT NULL")  # fmt: skip
+    for column in table.columns:
+        there = shape.columns.get(column.name)
+        if column.generated is not None and there is not None and not there.generated:
+            what, computed = quote_identifier(column.name), f"GENERATED ALWAYS AS ({column.generated})"
+            yield finding("PT-NOT-GENERATED", f"{table.id}.{column.name} is computed at the source, which does not "
+                          "send it, and nothing would fill it at the target", computed,
+                          f"ALTER TABLE {name} DROP COLUMN {what}, ADD {what} {column.native} {computed} STORED")
     carried = {column.name for column in table.columns}
     for there in shape.columns.values():
         if there.name not in carried and not (there.nullable or there.default or there.generated):

@@ -74,7 +74,8 @@ def _identity(asker: Asker, table: Table, name: str) -> Iterator[Finding]:
     if not has_identity(table):
         yield finding(
             "PG-NO-IDENTITY", f"{table.id} has no replica identity: the source cannot name its old rows",
-            "published, the application's own UPDATE and DELETE would fail",
+            "published, the application's own UPDATE and DELETE would fail"
+            + (": REPLICA IDENTITY NOTHING, or the primary key is DEFERRABLE" if table.primary else ""),
             f"ALTER TABLE {name} REPLICA IDENTITY FULL -- or add a primary key, or leave the table out",
         )  # fmt: skip
         return

@@ -18,8 +18,7 @@ SELECT has_schema_privilege(relnamespace, 'USAGE'), relpersistence = 'u', row_se
        pg_has_role(relowner, 'USAGE'),
        ARRAY(SELECT p FROM unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE', 'TRUNCATE']) p
              WHERE NOT has_table_privilege(c.oid, p)),
-       ARRAY(SELECT rulename::text FROM pg_rewrite WHERE ev_class = c.oid AND ev_enabled <> 'D' AND ev_type <> '1'),
-       ARRAY(SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = c.oid AND relkind = 'r')
+       ARRAY(SELECT rulename::text FROM pg_rewrite WHERE ev_class = c.oid AND ev_enabled <> 'D' AND ev_type <> '1')
 FROM pg_class c WHERE oid = %s
 """
 
@@ -54,7 +53,7 @@ def check_table(session: Session, table: Table, shape: Shape, policy: str, role:
                       "what is written there goes elsewhere, or nowhere",
                       f"ALTER {KINDS[shape.kind].split(' ', 1)[1].upper()} {name} RENAME TO …")  # fmt: skip
         return
-    ((usage, unlogged, policies, owns, lacking, rules, children),) = session.rows(_RIGHTS, (shape.oid,))
+    ((usage, unlogged, policies, owns, lacking, rules),) = session.rows(_RIGHTS, (shape.oid,))
     if not usage:
         yield finding("PT-USAGE", f"the schema of {table.id} may not be used at the target", role.name,
                       f"GRANT USAGE ON SCHEMA {quote_identifier(table.schema)} TO {role.sql}")  # fmt: skip
@@ -81,9 +80,6 @@ def check_table(session: Session, table: Table, shape: Shape, policy: str, role:
     for rule in rules:
         yield finding("PT-RULE", f"a rule on {table.id} rewrites what is applied, but not what is loaded", rule,
                       f"DROP RULE {quote_identifier(rule)} ON {name}")  # fmt: skip
-    for child in children:
-        yield finding("PT-CHILDREN", f"{child} inherits from {table.id}: an update or delete there would find its rows",
-                      child, f"ALTER TABLE {child} NO INHERIT {name}")  # fmt: skip
     yield from check_columns(session, table, shape)
     yield from _triggers(session, table, shape, role)
     if policy != "carried" and not role.replica:

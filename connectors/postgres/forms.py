@@ -136,12 +136,19 @@ class Encoding:
         if columns[0]:
             fields.append(key or layout.between.join([null] * columns[0]))
         if row is None:
-            fields.append(layout.between.join([null] * columns[1]))
+            fields += [layout.between.join([null] * columns[1])] if columns[1] else []
         elif isinstance(row, bytes):
             fields.append(row[len(layout.head) : len(row) - len(layout.tail)])
         else:
             fields.append(layout.between.join([null if cell is UNCHANGED else cell for cell in row]))
         return self._head(1 + sum(columns)) + layout.between.join(fields) + layout.tail
+
+    def alone(self, row: Row) -> bytes:
+        """A row as it is; cells that are not known are NULL."""
+        if isinstance(row, bytes):
+            return row
+        cells = [self._layout.null if cell is UNCHANGED else cell for cell in row]
+        return self._head(len(cells)) + self._layout.between.join(cells) + self._layout.tail
 
     def _number(self, number: int) -> bytes:
         return _length.pack(4) + _length.pack(number) if self._binary else b"%d" % number

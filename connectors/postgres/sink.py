@@ -24,6 +24,7 @@ from connectors.postgres.ddl import make_tables
 from connectors.postgres.exceptions import STOP, Policy
 from connectors.postgres.finish import build
 from connectors.postgres.forms import target_forms
+from connectors.postgres.labels import add_labels
 from connectors.postgres.load import load_chunk
 from connectors.postgres.register import add_tables, store_checkpoint, store_intent
 from connectors.postgres.sequences import set_sequences
@@ -146,6 +147,10 @@ class PostgresSink:
 
     def finish(self, tables: Sequence[Table], statements: Sequence[str]) -> None:
         build(self._owner, self._pipeline, tables, statements)
+
+    def widen(self, table: Table) -> Sequence[str]:
+        with self._sessions.brief() as session:
+            return add_labels(session, table)
 
     def set_sequences(self, values: Sequence[SequenceValue]) -> list[SequenceDone]:
         with self._sessions.brief() as session:

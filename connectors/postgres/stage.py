@@ -18,6 +18,10 @@ _TRUNCATE_AT = 4000
 """Rows written since the last TRUNCATE; beyond that reading past the dead ones costs more."""
 
 
+MOST_COLUMNS = 1600
+"""Of any table (MaxHeapAttributeNumber)."""
+
+
 class Stage:
     """One temporary table. Its columns have the target's exact types and other names: `n`, a number; k1…, the key's;
     c1…, the row's."""

@@ -20,7 +20,7 @@ from cdcd.log import get_logger
 from cdcd.model.group import DELETE, MOVE, Group, Rows, TableLog, Transaction
 from cdcd.model.position import Checkpoint
 from cdcd.model.table import Table
-from connectors.postgres.bulk import Bulk
+from connectors.postgres.bulk import Bulk, TooWide
 from connectors.postgres.claim import fenced
 from connectors.postgres.empty import empty_chunks, truncate
 from connectors.postgres.exceptions import Exceptions, Policy, supersede_tables
@@ -251,7 +251,7 @@ class Writer:
                 bulk.update(net.updates)
                 bulk.move(net.moves)
                 bulk.insert(net.inserts)
-        except Contradiction:
+        except (Contradiction, TooWide):
             return False
         except (Conflict, PoisonRow) as error:
             self.session.run("ROLLBACK TO SAVEPOINT bulk; RELEASE SAVEPOINT bulk")

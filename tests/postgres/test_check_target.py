@@ -36,7 +36,6 @@ def tables(source_db: Database) -> list[object]:
     ("wanted", "level", "there"),
     [
         ("PT-LABELS", "error", T.replace(", 'glad'", "")),
-        ("PT-CHILDREN", "error", T + "; CREATE TABLE child () INHERITS (t)"),
         ("PT-NOT-NULL", "warning", T.replace("v text", "v text NOT NULL")),
         ("PT-UNIQUE", "warning", T.replace("v text", "v text UNIQUE, UNIQUE (id, email)")),
         ("PT-TYPE", "error", T.replace("v text", "v varchar(9)")),
@@ -51,7 +50,7 @@ def test_tables_that_are_there(
     target_db.sql(there)
     found = told(target_db, tables)
     assert {(f.id, f.level) for f in found} == ({(wanted, level)} if wanted else set())
-    if wanted.startswith(("PT-LABELS", "PT-CHILDREN", "PT-NOT-NULL", "PT-TYPE")):
+    if wanted.startswith(("PT-LABELS", "PT-NOT-NULL", "PT-TYPE")):
         target_db.sql(found[0].mend)
         assert told(target_db, tables) == []
 
