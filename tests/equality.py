@@ -72,9 +72,16 @@ def columns(side: Side, table: str) -> list[str]:
 
 
 def _rows(side: Side, table: str, names: Sequence[str]) -> str:
-    """A query for the rows of a table as text, one column named r."""
-    schema, name = (_quoted(side, part) for part in _split(table))
-    return f"SELECT ROW({_quoted(side, *names)})::text AS r FROM {schema}.{name}"
+    """A query for the rows of a table as text, one column named r; children by inheritance are tables of their own."""
+    found = _query(
+        side,
+        "SELECT format('%%s%%I.%%I', CASE c.relkind WHEN 'p' THEN '' ELSE 'ONLY ' END, n.nspname, c.relname)"
+        " FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = %s AND c.relname = %s",
+        _split(table),
+    )
+    if not found:
+        raise AssertionError(f"{side.name} has no table {table}")
+    return f"SELECT ROW({_quoted(side, *names)})::text AS r FROM {found[0][0]}"
 
 
 def digest(side: Side, table: str, names: Sequence[str] | None = None) -> tuple[Any, ...]:

@@ -43,8 +43,9 @@ SELECT c.oid::int8, n.nspname, c.relname, c.relkind = 'p', c.relreplident::text,
                 SELECT FROM pg_attribute s JOIN pg_attribute u ON u.attrelid = s.attrelid AND u.attnum > 0
                        AND u.xmin = s.xmin AND u.cmin = s.cmin
                 WHERE s.attrelid = l.relid AND s.attnum = -6 AND t.relfilenode = t.oid) THEN '+' ELSE '' END
-            FROM pg_partition_tree(c.oid) l JOIN pg_class t ON t.oid = l.relid WHERE l.isleaf ORDER BY l.relid::oid) END,
-       -- Of a deferrable key the server makes no use when it names old rows.
+            FROM pg_partition_tree(c.oid) l JOIN pg_class t ON t.oid = l.relid
+            WHERE l.isleaf ORDER BY l.relid::oid) END,
+       -- The server names no old rows by a deferrable key: two rows may share it until the transaction ends.
        EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisprimary AND NOT i.indimmediate)
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE CASE WHEN %(leaves)s THEN c.relkind = 'r' ELSE c.relkind IN ('r', 'p') AND NOT c.relispartition END
@@ -112,7 +113,8 @@ def read_tables(connection: Connection, wanted: Sequence[str] | None = None, lea
     _refuse_twins([f"{row[1]}.{row[2]}" for row in found])
     tables = []
     for oid, schema, name, partitioned, identity, size, rows, primary, by_index, unique, files, deferrable in found:
-        key = {"d": [] if deferrable else primary, "f": primary, "i": by_index}.get(identity, [])
+        named = [] if deferrable else primary
+        key = {"d": named, "f": named, "i": by_index}.get(identity, [])
         tables.append(
             Table(
                 schema, name, tuple(columns.get(oid, ())), tuple(key), oid=oid, primary=tuple(primary),

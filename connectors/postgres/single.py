@@ -15,7 +15,7 @@ from connectors.postgres.exceptions import Values
 from connectors.postgres.keyless import delete_rows, whole_row
 from connectors.postgres.names import quote_identifier
 from connectors.postgres.sessions import Session
-from connectors.postgres.stage import Stage, key_items, row_items
+from connectors.postgres.stage import MOST_COLUMNS, Stage, key_items, row_items
 from connectors.postgres.values import Reader
 
 
@@ -60,9 +60,17 @@ class OneByOne:
         self._suffix = bulk.suffix
         self._form = bulk.form
         self._encoding = bulk.encoding
-        items = ["0::int AS n", *key_items(self.shape, self.key), *row_items(self.shape, self._form.columns)]
-        self._stage = Stage(session, f"cdcd_o_{self._suffix}", self.shape, items)
-        session.run(f"ALTER TABLE {self._stage.name} ADD PRIMARY KEY (n)")
+        named = ["0::int AS n", *key_items(self.shape, self.key)]
+        whole = row_items(self.shape, self._form.columns)
+        self._rows: Stage | None = None  # where a stage has no room for key and row: then one change at a time
+        if len(named) + len(whole) > MOST_COLUMNS:
+            self._rows, whole = Stage(session, f"cdcd_w_{self._suffix}", self.shape, whole), []
+        self._stage = Stage(session, f"cdcd_o_{self._suffix}", self.shape, [*named, *whole])
+        self._source = self._stage.name
+        if self._rows is None:
+            session.run(f"ALTER TABLE {self._stage.name} ADD PRIMARY KEY (n)")
+        else:
+            self._source = f"(SELECT * FROM {self._stage.name} LEFT JOIN {self._rows.name} ON true)"
         self._prepared: dict[tuple[int, Cells, bool, bool], str] = {}
         self._reader = Reader(session, self.shape, self._form, f"cdcd_r_{self._suffix}")
 
@@ -87,7 +95,7 @@ class OneByOne:
 
     def stage(self, changes: Sequence[Change]) -> None:
         """Send their rows, in this order."""
-        if changes:
+        if changes and self._rows is None:
             self._stage.add(self._encoding, [self._staged(change) for change in changes])
 
     def _staged(self, change: Change) -> bytes:
@@ -98,21 +106,30 @@ class OneByOne:
 
     @property
     def _widths(self) -> tuple[int, int]:
-        return (len(self.key), len(self._form.columns))
+        return (len(self.key), 0 if self._rows is not None else len(self._form.columns))
+
+    def _put(self, change: Change) -> None:
+        """The one change that the two stages of a wide table hold."""
+        if self._rows is not None:
+            row = change.row if self.key else change.key
+            key = b"" if change.op == INSERT or not self.key else change.key
+            self._stage.fill(self._encoding, [self._encoding.numbered(change.number, key, None, self._widths)])
+            self._rows.fill(self._encoding, [] if row is None else [self._encoding.alone(row)])
 
     # --- making ------------------------------------------------------------------------------------------------------
 
     def make(self, change: Change, there: bool = False) -> int:
         """The number of rows it met. `there`: the row has its new key already."""
         if change.op == DELETE and not self.key:
+            self._put(change)
             where = f"s.n = {change.number}"
-            return delete_rows(self._session, self.shape, self._form.columns, self._stage.name, where)
+            return delete_rows(self._session, self.shape, self._form.columns, self._source, where)
         op = UPDATE if change.op == MOVE else change.op  # one statement makes both
         return self._execute(op, change, there)
 
     def checked(self, change: Change) -> str | None:
         """A statement that makes the change and fails unless it met one row; None: there is none such."""
-        if change.op == DELETE and not self.key:
+        if self._rows is not None or (change.op == DELETE and not self.key):
             return None
         op = UPDATE if change.op == MOVE else change.op
         return f"EXECUTE {self._statement(op, change, False, checked=True)} ({change.number})"
@@ -133,6 +150,7 @@ class OneByOne:
         return change.whole and self._execute(INSERT, change, False) == 1
 
     def _execute(self, op: int, change: Change, there: bool) -> int:
+        self._put(change)
         return self._session.run(f"EXECUTE {self._statement(op, change, there)} ({change.number})")
 
     def _statement(self, op: int, change: Change, there: bool, checked: bool = False) -> str:
@@ -149,7 +167,7 @@ class OneByOne:
         return self._prepared[made]
 
     def _sql(self, op: int, cells: Cells, there: bool) -> str:
-        table, only, stage = self.shape.sql, self.shape.only, f"{self._stage.name} s"
+        table, only, stage = self.shape.sql, self.shape.only, f"{self._source} s"
         places = {name: f"s.c{number}" for number, name in enumerate(self._form.columns, 1)}
         if op == INSERT:
             names = ", ".join(map(quote_identifier, places))
@@ -186,8 +204,9 @@ class OneByOne:
             staged = self._encoding.numbered(0, b"", change.key, self._widths)
             item = whole_row("s", [f"c{number}" for number in range(1, len(self._form.columns) + 1)])
         try:
-            self._stage.fill(self._encoding, [staged])
-            (values,) = self._session.rows(f"SELECT {item} FROM {self._stage.name} s")
+            if self.key or self._rows is None:  # else it is there still
+                self._stage.fill(self._encoding, [staged])
+            (values,) = self._session.rows(f"SELECT {item} FROM {self._source} s")
         except PoisonRow:
             return None  # the key is what the server cannot read
         return ", ".join(map(str, values))

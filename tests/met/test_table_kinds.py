@@ -70,7 +70,7 @@ def test_identities_generated_columns_and_inheritance(pair: Pair) -> None:
     pair.source.sql("UPDATE temporal SET n = 1; DELETE FROM temporal WHERE id @> 7;"
                     "UPDATE temporal SET at = '[2025-01-01,2026-01-01)' WHERE id @> 8")
     pair.source.sql(change(keyed))
-    pair.source.sql("BEGIN; UPDATE i_late SET id = id + 1; COMMIT; TRUNCATE ONLY parent")
+    pair.source.sql("UPDATE i_late SET id = id + 1; TRUNCATE ONLY parent")
     pair.source.sql(fill(keyed, 101, 110))
     pair.wait_equal(*[f"public.{name}" for name in keyed], "public.aliases", "public.temporal")
     assert pair.target.sql("SELECT count(*) FROM g_virtual WHERE g <> n * 2 OR g IS NULL") == [(0,)]
