@@ -44,6 +44,15 @@ def test_odd_names(pair: Pair) -> None:
     pair.equal(*ODD_TABLES)
 
 
+def test_two_tables_of_one_name(pair: Pair) -> None:
+    """A dot in a schema's name and one in a table's: told apart by nothing we write, so neither is taken."""
+    pair.source.sql('CREATE SCHEMA a; CREATE SCHEMA "a.b"; CREATE TABLE a."b.c" (id int PRIMARY KEY)')
+    pair.source.sql('CREATE TABLE "a.b".c (id int PRIMARY KEY)')
+    refused = pair.run(code=2)
+    assert refused.said("two tables are called a.b.c") and refused.said("rename one of the two")
+    assert pair.slots() == []
+
+
 def test_names_of_pipelines(pair: Pair) -> None:
     """The source's database, as it is; one that makes no slot name is refused, and --name asked for."""
     pair.source.sql("CREATE TABLE t (id int PRIMARY KEY)")
