@@ -241,10 +241,10 @@ class TestFences:
             first.wait_said("stream started")
             source_db.sql("INSERT INTO k VALUES ('once')")
         trap.wait()
-        ((older, pid),) = target_db.admin(
+        older, pid = target_db.admin(
             "SELECT application_name, pid FROM pg_stat_activity WHERE application_name LIKE 'cdcd/%%' AND datname = %s"
             " AND xact_start IS NOT NULL AND backend_xid IS NOT NULL", target_db.name,
-        )  # fmt: skip
+        )[0]  # fmt: skip
         first.pause()
         second = cdcd(*arguments(target_db.url))
         second.wait_said("claimed", 15)
