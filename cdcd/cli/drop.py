@@ -5,7 +5,8 @@ from __future__ import annotations
 import json as jsonlib
 import sys
 import time
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 import typer
 
@@ -47,11 +48,11 @@ def drop(
     if not yes:
         _ask(pipeline)
     dropped = []
-    told = wiring.target_status(pipeline)  # who made the slot is stored there
+    intent = _intent(pipeline, force)
     # The slot first: left behind alone, it would fill the source's disk.
     try:
         with wiring.opened(wiring.source(pipeline)) as end:
-            end.drop((told or {}).get("intent"))
+            end.drop(intent)
         dropped.append("source")
     except CdcdError as error:
         if not (force and error.retryable):
@@ -65,6 +66,17 @@ def drop(
     else:
         where = "both ends" if len(dropped) == 2 else "the target only"
         print(f"{pipeline.name}: forgotten at {where}. Its tables and their rows are untouched.")
+
+
+def _intent(pipeline: Pipeline, force: bool) -> Mapping[str, Any] | None:
+    """Who made the slot, which is stored at the target. A target that is gone must not keep the slot."""
+    try:
+        return (wiring.target_status(pipeline) or {}).get("intent")
+    except CdcdError as error:
+        if not (force and error.retryable):
+            raise
+        log.warning("the target cannot say who made the slot: one of the pipeline's name is ours", why=str(error))
+        return None
 
 
 def _refuse_alive(pipeline: Pipeline) -> None:

@@ -76,7 +76,7 @@ def check_source(asker: Asker, wake: Wake, asked: Asked, tables: Sequence[Table]
     found += unverified(asked.url, "PG-TLS")
     if not server["standby"]:
         found += _waits(asker)
-        found += held_back(asker, asked.slot, asked.log_disk)
+        found += held_back(asker, read_slot(asker, asked.slot), asked.log_disk)
         found += _login(server, asked, wake)
     user = quote_identifier(server["role"])
     found += check_publication(asker, asked.publication, asked.own, asked.by_root, user, server["creates"], tables)

@@ -369,8 +369,8 @@ class PostgresSource:
         return findings + (check_failover(self._asker) if self._failover else [])
 
     def watch(self) -> Watched:
-        findings = [*self._publication_watch.look(), *held_back(self._side_asker, self.slot, self._log_disk)]
         slot = read_slot(self._side_asker, self.slot)
+        findings = [*self._publication_watch.look(), *held_back(self._side_asker, slot, self._log_disk)]
         held = None if slot is None else slot["held_back"]
         return Watched(findings, held, *self._publication_watch.leaves())
 

@@ -91,6 +91,16 @@ def test_drop_refuses_while_a_daemon_lives(ends: list[str], cdcd: Cdcd, run_cdcd
     assert target_db.sql("SELECT count(*) FROM t") == [(1000,)]
 
 
+def test_drop_with_force_drops_the_slot_of_a_target_that_is_gone(
+    ends: list[str], run_cdcd: Cdcd, source_db: Database
+) -> None:
+    run_cdcd("run", *ends, "--until", "caught-up")
+    slots = "SELECT count(*) FROM pg_replication_slots WHERE database = current_database()"
+    assert source_db.admin(slots) == [(1,)]
+    run_cdcd("drop", *ends[:2], "--to", "postgresql://u@127.0.0.1:1/d", *ends[4:], "--yes", "--force", code=4)
+    assert source_db.admin(slots) == [(0,)]
+
+
 @pytest.fixture
 def rotating(source_db: Database) -> Iterator[str]:
     """A role of this test's own at the source."""
