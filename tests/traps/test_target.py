@@ -320,7 +320,6 @@ def test_small_groups_leave_the_catalogue_alone(source_db: Database, target_db: 
 
     def work(rounds: int) -> None:
         with closing(source_db.connect()) as connection, connection.cursor() as cursor:
-            cursor.execute("SET synchronous_commit = off")
             for number in range(rounds):
                 cursor.execute("INSERT INTO t VALUES (%s, 0, '')", (1000 + number,))
                 cursor.execute("UPDATE t SET v = v + 1 WHERE id = %s", (number % 50 + 1,))
