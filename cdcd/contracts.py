@@ -22,6 +22,7 @@ from cdcd.model.chunk import Bound, Chunk
 from cdcd.model.digest import Digest, Entry, Found, Key, Layout, Shares, Span, Standing
 from cdcd.model.group import Group
 from cdcd.model.position import Checkpoint, Identity, Position
+from cdcd.model.schema import NotCarried, Statement
 from cdcd.model.sequence import SequenceDone, SequenceValue
 from cdcd.model.table import Table
 from cdcd.rows import RowForm
@@ -206,9 +207,17 @@ class Source(Protocol):
         each with the key columns it speaks of; empty: one chunk (keyless, small, or of no usable order)."""
         ...
 
-    def objects(self, tables: Sequence[Table]) -> list[str]:
-        """Any thread. The statements that make the tables' secondary indexes, unique constraints and foreign keys
-        (between these tables), in the order to run them, as SQL of the source's product."""
+    def objects(self, tables: Sequence[Table]) -> list[Statement]:
+        """Any thread. The statements that make the tables and what they need, in an order that works, as SQL of the
+        source's product; none where the sink's product is another."""
+        ...
+
+    def not_carried(self, tables: Sequence[Table]) -> list[NotCarried]:
+        """Any thread. What is at the source, in the tables' schemas, and comes with none of these statements."""
+        ...
+
+    def plan(self, tables: Sequence[Table], load: bool) -> list[str]:
+        """The statements by which `prepare` would make what is missing at the source, in their order."""
         ...
 
     def sequences(self, tables: Sequence[Table]) -> list[SequenceValue]:
@@ -261,12 +270,17 @@ class Sink(Protocol):
     @property
     def facts(self) -> SinkFacts: ...
 
-    def check(self, tables: Sequence[Table]) -> list[Finding]:
+    def check(self, tables: Sequence[Table], objects: Sequence[Statement] = ()) -> list[Finding]:
         """Everything that would go wrong at this end. Changes nothing."""
         ...
 
     def read_by(self) -> Collection[str]:
         """Pipelines that read this database now: it is a source too."""
+        ...
+
+    def plan(self, tables: Sequence[Table], objects: Sequence[Statement]) -> list[Statement]:
+        """The statements that `prepare`, `finish` and `hand_over` would run, were they called now, in their order.
+        Changes and locks nothing; unclaimed."""
         ...
 
     def claim(self, owner: str, take_over: bool) -> Claim:
@@ -276,9 +290,9 @@ class Sink(Protocol):
         control tables; newer than ours: StateRefused. Requests are ended sessions' too."""
         ...
 
-    def prepare(self, tables: Sequence[Table]) -> None:
-        """Create what is missing (schemas, tables, keys; not other indexes, not foreign keys) or empty it, by the
-        `target_tables` policy. Idempotent until `start`."""
+    def prepare(self, tables: Sequence[Table], objects: Sequence[Statement] = ()) -> None:
+        """Create what is missing or empty it, by the `target_tables` policy: the source's statements of stage "before",
+        or, without them, tables and keys from the model. Idempotent until `start`."""
         ...
 
     def intend(self, identity: Identity, intent: Mapping[str, Any]) -> None:
@@ -290,7 +304,9 @@ class Sink(Protocol):
         """The first checkpoint, with tables and chunks: one durable transaction."""
         ...
 
-    def join(self, tables: Sequence[Table], chunks: Sequence[Chunk]) -> None:
+    def join(
+        self, tables: Sequence[Table], chunks: Sequence[Chunk], objects: Sequence[Statement] = ()
+    ) -> None:
         """More tables, all of whose chunks are unread; one durable transaction of its own (creates them as `prepare`
         does)."""
         ...
@@ -316,9 +332,14 @@ class Sink(Protocol):
         written."""
         ...
 
-    def finish(self, tables: Sequence[Table], statements: Sequence[str]) -> None:
-        """The target is consistent: run the `statements` of Source.objects whose index or constraint is missing
-        here, and record that it was done. Idempotent."""
+    def finish(self, tables: Sequence[Table], objects: Sequence[Statement]) -> None:
+        """The target is consistent: make those of stage "after" that are missing here, and record that it was done.
+        Idempotent."""
+        ...
+
+    def hand_over(self, objects: Sequence[Statement]) -> list[Statement]:
+        """Unclaimed, on a session of its own. The application writes here from now on, and we no more: make those of
+        stage "cut-over" that are missing; which they were. Idempotent."""
         ...
 
     def widen(self, table: Table) -> Sequence[str]:

@@ -21,6 +21,7 @@ from cdcd.engine.lag import Lag
 from cdcd.engine.ledger import Ledger
 from cdcd.engine.load import Load
 from cdcd.engine.options import Options, Outcome
+from cdcd.engine.preview import hand_over
 from cdcd.engine.reader import Reader
 from cdcd.engine.seek import Seek
 from cdcd.engine.sequences import carry_sequences
@@ -151,15 +152,16 @@ class Attempt:
         if self._ledger.unread or self._finished:
             return
         tables = list(self._ledger.tables.values())
-        statements = self._source.objects(tables) if self._options.load != "skip" else []
+        objects = self._source.objects(tables) if self._options.load != "skip" else []
         carry_sequences(self._source, self._sink, tables)  # before `finished` is stored: a crash does not skip it
-        self._sink.finish(tables, statements)
+        self._sink.finish(tables, objects)
         self._finished = True
         self._progress.consistent = True
-        log.info("consistent", tables=len(tables), built=len(statements))
+        log.info("consistent", tables=len(tables))
 
     def _leave(self) -> Outcome:
-        """A finished copy leaves nothing behind: no slot, no control rows."""
+        """A finished copy is its users': nothing is left behind, no slot, no control rows."""
+        hand_over(self._source, self._sink, list(self._ledger.tables.values()))
         self._source.drop(self._intent)
         self._sink.drop()
         return Outcome.CONSISTENT

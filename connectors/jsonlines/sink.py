@@ -11,6 +11,7 @@ from cdcd.facts import SinkFacts
 from cdcd.model.chunk import Chunk, State
 from cdcd.model.group import Group
 from cdcd.model.position import Checkpoint, Identity
+from cdcd.model.schema import Statement
 from cdcd.model.sequence import SequenceDone, SequenceValue
 from cdcd.model.table import Table
 from cdcd.rows import RowForm
@@ -52,8 +53,12 @@ class JsonLinesSink:
     def read_by(self) -> Collection[str]:
         return ()
 
-    def check(self, tables: Sequence[Table]) -> list[Finding]:
+    def check(self, tables: Sequence[Table], objects: Sequence[Statement] = ()) -> list[Finding]:
         """Every table can be printed."""
+        return []
+
+    def plan(self, tables: Sequence[Table], objects: Sequence[Statement]) -> list[Statement]:
+        """Nothing is created."""
         return []
 
     # --- what a sink that keeps state would keep ------------------------------------------------------------------
@@ -71,7 +76,7 @@ class JsonLinesSink:
             finished=self._finished,
         )
 
-    def prepare(self, tables: Sequence[Table]) -> None:
+    def prepare(self, tables: Sequence[Table], objects: Sequence[Statement] = ()) -> None:
         """Nothing is created."""
 
     def intend(self, identity: Identity, intent: Mapping[str, Any]) -> None:
@@ -81,7 +86,7 @@ class JsonLinesSink:
         self._checkpoint = checkpoint
         self.join(tables, chunks)
 
-    def join(self, tables: Sequence[Table], chunks: Sequence[Chunk]) -> None:
+    def join(self, tables: Sequence[Table], chunks: Sequence[Chunk], objects: Sequence[Statement] = ()) -> None:
         self._tables.update((table.id, table) for table in tables)
         self._chunks.update((chunk.id, chunk) for chunk in chunks)
         self._finished = False
@@ -90,8 +95,12 @@ class JsonLinesSink:
         """Nothing here is as narrow as a list of labels."""
         return ()
 
-    def finish(self, tables: Sequence[Table], statements: Sequence[str]) -> None:
+    def finish(self, tables: Sequence[Table], objects: Sequence[Statement]) -> None:
         self._finished = True
+
+    def hand_over(self, objects: Sequence[Statement]) -> list[Statement]:
+        """Nobody writes into a stream of lines."""
+        return []
 
     def set_sequences(self, values: Sequence[SequenceValue]) -> list[SequenceDone]:
         """A stream of lines has none, and nobody misses them."""

@@ -13,6 +13,7 @@ from cdcd.facts import SinkFacts
 from cdcd.model.chunk import Chunk, State
 from cdcd.model.group import Group
 from cdcd.model.position import Checkpoint, Identity
+from cdcd.model.schema import Statement
 from cdcd.model.sequence import SequenceDone, SequenceValue
 from cdcd.model.table import Table
 from cdcd.rows import RowForm
@@ -146,14 +147,20 @@ class MemorySink:
     def read_by(self) -> Collection[str]:
         return ()
 
-    def check(self, tables: Sequence[Table]) -> list[Finding]:
+    def check(self, tables: Sequence[Table], objects: Sequence[Statement] = ()) -> list[Finding]:
         with self._connections.asking("check") as session:
             filled = [table.id for table in tables if session.exists(table.id) and session.select(table.id)]
         if self._policy == "empty":
             return []
         return [Finding("target-not-empty", "error", f"{table} holds rows") for table in filled]
 
-    def prepare(self, tables: Sequence[Table]) -> None:
+    def plan(self, tables: Sequence[Table], objects: Sequence[Statement]) -> list[Statement]:
+        """A table is defined by a call; the plan has a name for it."""
+        with self._connections.asking("plan") as session:
+            new = [table for table in tables if not session.exists(table.id)]
+        return [Statement("table", f"define {one.id}", ("table", one.schema, one.name), one.id) for one in new]
+
+    def prepare(self, tables: Sequence[Table], objects: Sequence[Statement] = ()) -> None:
         with self._of_its_own() as session:
             for table in tables:
                 self._prepare(session, table)
@@ -179,7 +186,7 @@ class MemorySink:
         self._expected = text
         self._know(tables)
 
-    def join(self, tables: Sequence[Table], chunks: Sequence[Chunk]) -> None:
+    def join(self, tables: Sequence[Table], chunks: Sequence[Chunk], objects: Sequence[Statement] = ()) -> None:
         with self._of_its_own() as session:
             for table in tables:
                 self._prepare(session, table)
@@ -220,10 +227,13 @@ class MemorySink:
         """Nothing here is as narrow as a list of labels."""
         return ()
 
-    def finish(self, tables: Sequence[Table], statements: Sequence[str]) -> None:
+    def finish(self, tables: Sequence[Table], objects: Sequence[Statement]) -> None:
         """There is nothing to build here; that it was reached is recorded."""
         with self._of_its_own() as session:
             self._control.store(session, finished="yes")
+
+    def hand_over(self, objects: Sequence[Statement]) -> list[Statement]:
+        return []
 
     def set_sequences(self, values: Sequence[SequenceValue]) -> list[SequenceDone]:
         with self._connections.asking("sequences") as session, session.call("sequences"):

@@ -11,6 +11,7 @@ from cdcd.errors import OtherServer, SlotLost, StateRefused
 from cdcd.model.chunk import Bound
 from cdcd.model.group import Group, Transaction
 from cdcd.model.position import Checkpoint, Identity, Position
+from cdcd.model.schema import NotCarried, Statement
 from cdcd.model.sequence import SequenceValue
 from cdcd.model.table import Table
 from cdcd.rows import RowForm
@@ -224,8 +225,14 @@ class MemorySource:
             size += sum(len(value or "") for value in row)
         return found
 
-    def objects(self, tables: Sequence[Table]) -> list[str]:
+    def objects(self, tables: Sequence[Table]) -> list[Statement]:
         return []
+
+    def not_carried(self, tables: Sequence[Table]) -> list[NotCarried]:
+        return []
+
+    def plan(self, tables: Sequence[Table], load: bool) -> list[str]:
+        return [f"publish {self._slot_name}", f"make slot {self._slot_name}"]
 
     def sequences(self, tables: Sequence[Table]) -> list[SequenceValue]:
         """No table says which it uses: all of them."""

@@ -48,10 +48,10 @@ class Asker:
                 self._drop()
                 raise
 
-    def ask(self, text: str, *params: Any) -> list[tuple[Any, ...]]:
-        """The rows of one query."""
+    def ask(self, text: str, *params: Any, **named: Any) -> list[tuple[Any, ...]]:
+        """The rows of one query, whose parameters have either places or names."""
         with self.connection() as connection, connection.cursor() as cursor:
-            cursor.execute(text, params or None)
+            cursor.execute(text, named or params or None)
             return cursor.fetchall() if cursor.description else []
 
     def interrupt(self) -> None:

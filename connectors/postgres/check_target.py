@@ -11,7 +11,6 @@ from cdcd.model.table import Table
 from connectors.postgres import control
 from connectors.postgres.check_link import unverified
 from connectors.postgres.check_target_tables import Role, check_table
-from connectors.postgres.ddl import labels_of, missing_type
 from connectors.postgres.findings import finding
 from connectors.postgres.names import quote_identifier
 from connectors.postgres.sessions import Session
@@ -43,19 +42,18 @@ def check_target(
     if server["standby"]:
         return [*found, finding("PT-STANDBY", "the target is a standby", mend="point the URL at the primary")]
     found += _of_server(session, role, server)
-    carried = _carried(session, pipeline) if server["controls"] else set()
+    carried = carried_tables(session, pipeline) if server["controls"] else set()
     shapes = {table.id: find_shape(session, table.schema, table.name) for table in tables}
     made = [table for table in tables if shapes[table.id] is None or (policy == "drop" and table.id not in carried)]
     found += _schemas(session, made, role, server)
     for table in tables:
-        if table in made:
-            found += _types(session, table)
         if (shape := shapes[table.id]) is not None:
             found += check_table(session, table, shape, "carried" if table.id in carried else policy, role)
     return found
 
 
-def _carried(session: Session, pipeline: str) -> set[str]:
+def carried_tables(session: Session, pipeline: str) -> set[str]:
+    """The ids of those that are the pipeline's own already."""
     if not control.exist(session):
         return set()
     return {id for (id,) in session.rows("SELECT table_id FROM cdcd.tables WHERE pipeline = %s", (pipeline,))}
@@ -97,13 +95,3 @@ def _schemas(session: Session, made: Sequence[Table], role: Role, server: Mappin
             yield finding("PT-CREATE-TABLE", f"the role may not create tables in schema {schema}", role.name,
                           f"GRANT CREATE, USAGE ON SCHEMA {name} TO {role.sql}")  # fmt: skip
 
-
-def _types(session: Session, table: Table) -> Iterator[Finding]:
-    for column in table.columns:
-        if missing_type(session, column) and not labels_of(column):
-            yield finding("PT-TYPE-MISSING", f"{table.id}.{column.name}: its type is not at the target", column.native,
-                          "create it as at the source: CREATE EXTENSION, CREATE TYPE, CREATE DOMAIN")  # fmt: skip
-        collation = column.collation
-        if collation and session.row("SELECT to_regcollation(%s) IS NULL", (collation,)) == (True,):
-            yield finding("PT-COLLATION", f"{table.id}.{column.name}: its collation is not at the target", collation,
-                          f"CREATE COLLATION {collation} (…), as at the source")  # fmt: skip

@@ -1,37 +1,68 @@
-"""The target's tables, made from the source's: schemas, enums, tables and keys; nothing that only slows a load."""
+"""The target's tables and what they need before the data: planned from what is there, and made as planned. A source of
+the same product says how, in statements; for any other, tables are made from the model."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from cdcd.errors import CdcdError, StateRefused, UsageError
 from cdcd.log import get_logger
+from cdcd.model.schema import Statement
 from cdcd.model.table import Column, Table
 from cdcd.model.types import LogicalType
-from connectors.postgres.names import qualified, quote_identifier, quote_literal
+from connectors.postgres.missing import missing
+from connectors.postgres.names import qualified, quote_identifier
+from connectors.postgres.objects_tables import define, set_default
+from connectors.postgres.objects_types import schema_statement
 from connectors.postgres.sessions import Session
-from connectors.postgres.shape import Shape, find_shape, read_shape
+from connectors.postgres.shape import Shape, find_shape
 
 log = get_logger("postgres.ddl")
 
 
-def make_tables(session: Session, tables: Sequence[Table], policy: str) -> None:
+def make_tables(session: Session, tables: Sequence[Table], objects: Sequence[Statement], policy: str) -> None:
     """Have every table there, by the policy: `create` (an empty one is used), `use`, `truncate`, `drop`."""
-    there = {table.id: shape for table in tables if (shape := find_shape(session, table.schema, table.name))}
+    there = _there(session, tables)
     if policy == "create":
         _refuse_filled(session, there)
-    elif policy == "truncate" and there:
-        session.run(f"TRUNCATE {', '.join(shape.only for shape in there.values())}")
-    elif policy == "drop" and there:
-        session.run(f"DROP TABLE {', '.join(shape.sql for shape in there.values())}")
-        there = {}
+    if policy == "use":
+        _refuse_keyless(tables, there)
+    for statement in plan_tables(session, tables, objects, policy):
+        _run(session, statement)
+
+
+def plan_tables(
+    session: Session, tables: Sequence[Table], objects: Sequence[Statement], policy: str
+) -> list[Statement]:
+    """What `make_tables` would run now."""
+    there = _there(session, tables)
+    plan = []
+    if there and policy in ("truncate", "drop"):
+        verb = "TRUNCATE" if policy == "truncate" else "DROP TABLE"
+        names = (shape.only if policy == "truncate" else shape.sql for shape in there.values())
+        text = f"{verb} {', '.join(names)}"
+        plan.append(Statement(policy, text, (policy, *there)))
+    dropped = set(there) if policy == "drop" else set()
+    made = {table.id for table in tables} - set(there) | dropped
+    given = {one.table for one in objects if one.kind == "table"}
+    before = [one for one in objects if one.stage == "before"]
     for table in tables:
-        if table.id not in there:
-            _create(session, table)
-        _ensure_key(session, table, make=policy != "use")
+        if table.id in made - given:
+            before += plain(table)
+    before = list(dict.fromkeys(before))
+    plan += missing(session, before, made, dropped)
+    for table in tables:
+        shape = there.get(table.id) if table.id not in made else None
+        if not _will_have_key(table, shape, before):
+            plan.append(Statement("index", key_index(table), ("index",), table.id))
+    return plan
 
 
-def _refuse_filled(session: Session, there: dict[str, Shape]) -> None:
+def _there(session: Session, tables: Sequence[Table]) -> dict[str, Shape]:
+    return {table.id: shape for table in tables if (shape := find_shape(session, table.schema, table.name))}
+
+
+def _refuse_filled(session: Session, there: Mapping[str, Shape]) -> None:
     filled = [id for id, shape in there.items() if session.row(f"SELECT FROM {shape.only} LIMIT 1") is not None]
     if filled:
         raise StateRefused(
@@ -41,31 +72,42 @@ def _refuse_filled(session: Session, there: dict[str, Shape]) -> None:
         )
 
 
-def _create(session: Session, table: Table) -> None:
-    if session.row("SELECT FROM pg_namespace WHERE nspname = %s", (table.schema,)) is None:
-        session.run(f"CREATE SCHEMA {quote_identifier(table.schema)}")
-    for column in table.columns:
-        _ensure_type(session, table, column)
-    name = qualified(table)
-    parts = [_definition(column) for column in table.columns]
+def _run(session: Session, statement: Statement) -> None:
+    """A default serves those who write here after the migration: one that cannot be had is no reason to stop."""
+    if statement.kind != "default":
+        try:
+            session.run(statement.text)
+        except CdcdError as error:
+            error.where.setdefault("statement", statement.text)
+            raise
+        log.debug("made", statement=statement.text)
+        return
+    try:
+        session.defer("SAVEPOINT default_value")
+        session.run(statement.text)
+    except CdcdError as error:
+        if session.closed or "sqlstate" not in error.where:
+            raise
+        session.run("ROLLBACK TO SAVEPOINT default_value")
+        log.warning("a default was left out", table=statement.table, statement=statement.text, why=error.what)
+    session.run("RELEASE SAVEPOINT default_value")
+
+
+# --- from the model --------------------------------------------------------------------------------------------------
+
+
+def plain(table: Table) -> list[Statement]:
+    """The table as its model says, for a source that gives no statements. Sequences are not known there."""
+    of = ("table", table.schema, table.name)
+    parts = [define(column, table) for column in table.columns]
     if table.primary:
         parts.append(f"PRIMARY KEY ({', '.join(map(quote_identifier, table.primary))})")
-    session.run(f"CREATE TABLE {name} ({', '.join(parts)})")
+    statements = schema_statement(table.schema)
+    statements.append(Statement("table", f"CREATE TABLE {qualified(table)} ({', '.join(parts)})", of, table.id))
     for column in table.columns:
-        _set_default(session, table, column, name)
-
-
-def _definition(column: Column) -> str:
-    words = [quote_identifier(column.name), column.native]
-    if column.collation:
-        words.append(f"COLLATE {column.collation}")
-    if column.generated is not None:
-        words.append(f"GENERATED ALWAYS AS ({column.generated}) STORED")
-    elif column.identity:
-        words.append("GENERATED BY DEFAULT AS IDENTITY")  # ALWAYS would refuse the source's values
-    if not column.nullable:
-        words.append("NOT NULL")
-    return " ".join(words)
+        if column.default is not None and not column.identity and "nextval(" not in column.default:
+            statements.append(Statement("default", set_default(table, column), of, table.id))
+    return statements
 
 
 def missing_type(session: Session, column: Column) -> bool:
@@ -80,39 +122,7 @@ def labels_of(column: Column) -> tuple[str, ...]:
     return type.labels if type is not None else ()
 
 
-def _ensure_type(session: Session, table: Table, column: Column) -> None:
-    """A type that is not there is made where it is an enum, else named."""
-    if not missing_type(session, column):
-        return
-    labels = ", ".join(map(quote_literal, labels_of(column)))
-    if not labels:
-        raise UsageError(
-            f"the type {column.native} is not at the target",
-            why="only enums are made there by cdcd; types of extensions come with CREATE EXTENSION",
-            hint="create it as it is at the source: pg_dump --schema-only --section=pre-data shows how",
-            table=table.id,
-            column=column.name,
-        )
-    name = column.native.removesuffix("[]")
-    schema = name.partition(".")[0]
-    if session.row("SELECT FROM pg_namespace WHERE quote_ident(nspname) = %s", (schema,)) is None:
-        session.run(f"CREATE SCHEMA {schema}")
-    session.run(f"CREATE TYPE {name} AS ENUM ({labels})")
-
-
-def _set_default(session: Session, table: Table, column: Column, name: str) -> None:
-    """A default serves those who write here after the migration: one that cannot be had is no reason to stop."""
-    if column.default is None or column.identity or "nextval(" in column.default:
-        return
-    try:
-        session.defer("SAVEPOINT default_value")
-        session.run(f"ALTER TABLE {name} ALTER {quote_identifier(column.name)} SET DEFAULT {column.default}")
-    except CdcdError as error:
-        if session.closed or "sqlstate" not in error.where:
-            raise
-        session.run("ROLLBACK TO SAVEPOINT default_value")
-        log.warning("a default was left out", table=table.id, column=column.name, why=error.what)
-    session.run("RELEASE SAVEPOINT default_value")
+# --- the index that changes are found by -----------------------------------------------------------------------------
 
 
 def key_index(table: Table) -> str:
@@ -121,18 +131,27 @@ def key_index(table: Table) -> str:
     return f"CREATE UNIQUE INDEX ON {qualified(table)} ({names})"
 
 
-def _ensure_key(session: Session, table: Table, make: bool) -> None:
-    """T-DE-9: rows are found by the key that the source names them by, which need not be the primary key."""
-    if not table.key or has_key(read_shape(session, table), table):
-        return
-    if not make:
-        raise UsageError(
-            f"the target's table has no unique index on {', '.join(table.key)}",
-            why="the source names a changed or deleted row by these columns",
-            hint=key_index(table),
-            table=table.id,
-        )
-    session.run(key_index(table))
+def _will_have_key(table: Table, shape: Shape | None, before: Sequence[Statement]) -> bool:
+    """T-DE-9: rows are found by the key that the source names them by, which need not be the primary key. `shape` None:
+    the table is about to be made, and a unique index before the data is the source's replica identity."""
+    if not table.key:
+        return True
+    if shape is not None:
+        return has_key(shape, table)
+    return (set(table.primary) <= set(table.key) and bool(table.primary)) or any(
+        one.table == table.id and one.kind in ("index", "unique") for one in before
+    )
+
+
+def _refuse_keyless(tables: Sequence[Table], there: Mapping[str, Shape]) -> None:
+    for table in tables:
+        if table.key and table.id in there and not has_key(there[table.id], table):
+            raise UsageError(
+                f"the target's table has no unique index on {', '.join(table.key)}",
+                why="the source names a changed or deleted row by these columns",
+                hint=key_index(table),
+                table=table.id,
+            )
 
 
 def has_key(shape: Shape, table: Table) -> bool:

@@ -91,6 +91,13 @@ FINDINGS: dict[str, tuple[str, str]] = {
     "PT-CREATE-TABLE": ("error", "The role may not create tables in a schema."),
     "PT-TYPE-MISSING": ("error", "A column's type is not at the target, and is none that cdcd can make."),
     "PT-COLLATION": ("error", "A column's collation is not at the target."),
+    "PT-NEEDS": ("error", "The target's version does not know something that the source has."),
+    "PT-EXTENSION": ("error", "An extension that tables need is not at the target, and our role cannot make it."),
+    "PT-TYPE-DIFFERS": ("error", "A type that columns need is at the target, but is another one."),
+    "PT-FUNCTION": (
+        "error", "Something that is to be made calls a function that is not at the target. A default is left out: a "
+        "warning."
+    ),
     # The target: tables that are there
     "PT-NO-TABLE": ("error", "What bears a table's name is a view, a materialized view or a foreign table."),
     "PT-USAGE": ("error", "The role may not use the schema of a table."),

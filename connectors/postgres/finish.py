@@ -1,20 +1,24 @@
-"""The target is consistent: what a load and its restarts are better off without is built now."""
+"""The target is consistent: what a load and its restarts are better off without is built now; and, at cut-over, what
+the target is better off without as long as we write there."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import groupby
 
 from cdcd.errors import CdcdError
 from cdcd.log import get_logger
+from cdcd.model.schema import Stage, Statement
 from cdcd.model.table import Table
 from connectors.postgres.foreign import check_stayed, postponed, put_back
+from connectors.postgres.missing import missing
 from connectors.postgres.sessions import Session
 from connectors.postgres.writer import Writer
 
 log = get_logger("postgres.finish")
 
 _THERE = ("42710", "42P07")
-"""duplicate_object, duplicate_table: an index or constraint of that name is there."""
+"""duplicate_object, duplicate_table: a constraint of that name is there."""
 
 _TWINS = """
 SELECT min(i.indexrelid)::regclass::text FROM pg_index i
@@ -25,15 +29,25 @@ GROUP BY i.indkey::text, i.indclass::text, i.indcollation::text HAVING count(*) 
 """
 
 
-def build(writer: Writer, pipeline: str, tables: Sequence[Table], statements: Sequence[str]) -> None:
-    """Each statement in a transaction of its own: what took an hour is not done again after a crash."""
+def plan_stage(session: Session, objects: Sequence[Statement], stage: Stage) -> list[Statement]:
+    """What of a later stage is missing now, where all tables are there."""
+    return missing(session, [one for one in objects if one.stage == stage])
+
+
+def build(writer: Writer, pipeline: str, tables: Sequence[Table], objects: Sequence[Statement]) -> None:
+    """Each object in a transaction of its own: what took an hour is not done again after a crash."""
     with writer.durably() as session:
         if writer.replica:
             check_stayed(session, tables)
-        statements = [*statements, *postponed(session, pipeline)]
-    for statement in statements:
+        wanted = plan_stage(session, objects, "after")
+        again = postponed(session, pipeline)
+    for _, its in groupby(wanted, key=lambda one: one.of):
         with writer.durably() as session:
-            _run(session, statement)
+            for one in its:
+                run_named(session, one.text)
+    for text in again:
+        with writer.durably() as session:
+            _put_back(session, text)
     with writer.durably() as session:
         for table in tables:
             _drop_twins(session, table)
@@ -42,17 +56,25 @@ def build(writer: Writer, pipeline: str, tables: Sequence[Table], statements: Se
     writer.look_again()
 
 
-def _run(session: Session, statement: str) -> None:
+def run_named(session: Session, text: str) -> None:
+    """An error names the statement."""
+    try:
+        session.run(text)
+    except CdcdError as error:
+        error.where.setdefault("statement", text)
+        raise
+    log.info("built", statement=text)
+
+
+def _put_back(session: Session, text: str) -> None:
+    """A foreign key that was taken off; the source's may have been made by that name since."""
     session.defer("SAVEPOINT building")
     try:
-        session.run(statement)
+        run_named(session, text)
     except CdcdError as error:
         if error.where.get("sqlstate") not in _THERE:
-            error.where["statement"] = statement
             raise
         session.run("ROLLBACK TO SAVEPOINT building")
-    else:
-        log.info("built", statement=statement)
 
 
 def _drop_twins(session: Session, table: Table) -> None:

@@ -1,41 +1,48 @@
-"""What a table has beside columns and key, as the statements that make it again: secondary indexes, unique and
-exclusion constraints, foreign keys."""
+"""The source's tables and all they need, as the statements that make them again, in an order that works."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from cdcd.model.schema import Statement
 from cdcd.model.table import Table
 from connectors.postgres.ask import Asker
-from connectors.postgres.names import qualified
+from connectors.postgres.names import quote_identifier
+from connectors.postgres.objects_after import Relations, read_after
+from connectors.postgres.objects_tables import read_definitions, read_functions, read_sequences
+from connectors.postgres.objects_types import comment_on, read_types
 
-_INDEXES = """
-SELECT i.indrelid::int8, quote_ident(c.relname), pg_get_indexdef(i.indexrelid)
-FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
-WHERE i.indrelid = ANY (%s::oid[]) AND NOT i.indisprimary AND i.indisvalid
-  AND NOT EXISTS (SELECT FROM pg_constraint k WHERE k.conindid = i.indexrelid AND k.contype IN ('p', 'u', 'x'))
-ORDER BY i.indrelid, c.relname
+_RELATIONS = """
+SELECT r.root::int8, c.oid::int8, n.nspname, c.relname
+FROM unnest(%s::oid[]) r (root), LATERAL (
+    SELECT r.root AS relid UNION SELECT relid FROM pg_partition_tree(r.root) WHERE relid IS NOT NULL) p
+JOIN pg_class c ON c.oid = p.relid JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind IN ('r', 'p') ORDER BY n.nspname, c.relname
 """
 
-_CONSTRAINTS = """
-SELECT k.conrelid::int8, k.contype::text, quote_ident(k.conname), pg_get_constraintdef(k.oid)
-FROM pg_constraint k
-WHERE k.conrelid = ANY (%s::oid[]) AND k.conparentid = 0
-  AND (k.contype IN ('u', 'x') OR k.contype = 'f' AND k.confrelid = ANY (%s::oid[]))
-ORDER BY k.contype = 'f', k.conrelid, k.conname
+_SCHEMAS = """
+SELECT n.nspname, d.description FROM pg_namespace n
+JOIN pg_description d ON d.classoid = 'pg_namespace'::regclass AND d.objoid = n.oid
+WHERE n.nspname = ANY (%s) ORDER BY 1
 """
 
 
-def read_objects(asker: Asker, tables: Sequence[Table]) -> list[str]:
-    """Constraints that are unique come before the foreign keys that need them; the primary key is the sink's."""
+def read_objects(asker: Asker, tables: Sequence[Table]) -> list[Statement]:
+    """What belongs to no table comes first, then what is made before the data, after it, and at cut-over."""
     by_oid = {table.oid: table for table in tables}
-    oids = list(by_oid)
-    statements = []
-    for _, name, text in asker.ask(_INDEXES, oids):
-        # A partitioned table's own index is written as one that its leaves have not.
-        for unique in ("", "UNIQUE "):
-            text = text.replace(f"CREATE {unique}INDEX {name} ON ONLY ", f"CREATE {unique}INDEX {name} ON ", 1)
-        statements.append(text)
-    for oid, _, name, text in asker.ask(_CONSTRAINTS, oids, oids):
-        statements.append(f"ALTER TABLE {qualified(by_oid[oid])} ADD CONSTRAINT {name} {text}")
-    return statements
+    relations: Relations = {
+        oid: (schema, name, by_oid[root]) for root, oid, schema, name in asker.ask(_RELATIONS, list(by_oid))
+    }
+    uses = read_functions(asker, list(relations))
+    found = [
+        *read_types(asker, list(relations)),
+        *read_sequences(asker, list(relations)),
+        *read_definitions(asker, tables, uses),
+        *read_after(asker, relations, uses),
+    ]
+    statements = list(dict.fromkeys(found))  # schemas are named by all that is in them
+    schemas = [one.of[1] for one in statements if one.kind == "schema"]
+    for name, comment in asker.ask(_SCHEMAS, schemas):
+        statements += comment_on("SCHEMA", quote_identifier(name), comment, ("schema", name))
+    order = ("before", "after", "cut-over")
+    return sorted(statements, key=lambda statement: order.index(statement.stage))

@@ -35,8 +35,14 @@ FROM pg_publication p WHERE p.pubname = %s
 
 
 def publish_tables(asker: Asker, name: str, tables: Sequence[Table]) -> None:
-    """Make our publication carry exactly these tables: altered, never dropped and made again (PG-15), and left alone
-    where it is right already, as an ALTER makes every session look its tables up again."""
+    """Make our publication carry exactly these tables."""
+    for statement in plan_publication(asker, name, tables):
+        asker.ask(statement)
+
+
+def plan_publication(asker: Asker, name: str, tables: Sequence[Table]) -> list[str]:
+    """The statements for it: altered, never dropped and made again (PG-15), and left alone where it is right already,
+    as an ALTER makes every session look its tables up again."""
     carried = [table for table in tables if has_identity(table)]
     # ONLY: children by inheritance are tables of their own.
     names = ", ".join(relation(table) for table in carried)
@@ -44,13 +50,14 @@ def publish_tables(asker: Asker, name: str, tables: Sequence[Table]) -> None:
     rows = asker.ask(_CARRIED, name)
     if not rows:
         listed = f" FOR TABLE {names}" if names else ""
-        asker.ask(f"CREATE PUBLICATION {publication}{listed} WITH ({PUBLISHES})")
-        return
+        return [f"CREATE PUBLICATION {publication}{listed} WITH ({PUBLISHES})"]
     ((options, oids, restricted),) = rows
+    statements = []
     if not options:
-        asker.ask(f"ALTER PUBLICATION {publication} SET ({PUBLISHES})")
+        statements.append(f"ALTER PUBLICATION {publication} SET ({PUBLISHES})")
     if names and (restricted or set(oids) != {table.oid for table in carried}):
-        asker.ask(f"ALTER PUBLICATION {publication} SET TABLE {names}")
+        statements.append(f"ALTER PUBLICATION {publication} SET TABLE {names}")
+    return statements
 
 
 def drop_publication(asker: Asker, name: str) -> None:

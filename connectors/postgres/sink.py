@@ -13,19 +13,22 @@ from cdcd.facts import SinkFacts
 from cdcd.model.chunk import Chunk
 from cdcd.model.group import Group
 from cdcd.model.position import Checkpoint, Identity
+from cdcd.model.schema import Statement
 from cdcd.model.sequence import SequenceDone, SequenceValue
 from cdcd.model.table import Table
 from cdcd.rows import RowForm
 from connectors.postgres import claim as claims
 from connectors.postgres import side
+from connectors.postgres.check_objects import check_objects
 from connectors.postgres.check_target import check_target
 from connectors.postgres.cycle import readers
-from connectors.postgres.ddl import make_tables
+from connectors.postgres.ddl import make_tables, plan_tables
 from connectors.postgres.exceptions import STOP, Policy
-from connectors.postgres.finish import build
+from connectors.postgres.finish import build, plan_stage, run_named
 from connectors.postgres.forms import target_forms
 from connectors.postgres.labels import add_labels
 from connectors.postgres.load import load_chunk
+from connectors.postgres.missing import missing
 from connectors.postgres.register import add_tables, store_checkpoint, store_intent
 from connectors.postgres.sequences import set_sequences
 from connectors.postgres.sessions import Session, Sessions
@@ -102,19 +105,27 @@ class PostgresSink:
 
     # --- before the stream -------------------------------------------------------------------------------------------
 
-    def check(self, tables: Sequence[Table]) -> list[Finding]:
+    def check(self, tables: Sequence[Table], objects: Sequence[Statement] = ()) -> list[Finding]:
         with self._sessions.brief() as session:
             replica = self._sessions.try_replica(session)
             findings = check_target(session, self._url(), self._pipeline, tables, self._policy, replica)
+            findings += check_objects(session, self._pipeline, tables, objects, self._policy)
             return findings + (check_standbys(session) if self._replicated else [])
 
     def read_by(self) -> set[str]:
         with self._sessions.brief() as session:
             return readers(session)
 
-    def prepare(self, tables: Sequence[Table]) -> None:
+    def plan(self, tables: Sequence[Table], objects: Sequence[Statement]) -> list[Statement]:
+        with self._sessions.brief() as session:
+            before = plan_tables(session, tables, objects, self._policy)
+            made = {one.table for one in before if one.kind == "table"}
+            later = [one for one in objects if one.stage != "before"]
+            return before + missing(session, later, made)
+
+    def prepare(self, tables: Sequence[Table], objects: Sequence[Statement] = ()) -> None:
         with self._owner.durably() as session:
-            make_tables(session, tables, self._policy)
+            make_tables(session, tables, objects, self._policy)
 
     def intend(self, identity: Identity, intent: Mapping[str, Any]) -> None:
         with self._owner.durably() as session:
@@ -127,9 +138,11 @@ class PostgresSink:
         self._owner.started(checkpoint)
         self._owner.carries(tables)
 
-    def join(self, tables: Sequence[Table], chunks: Sequence[Chunk]) -> None:
+    def join(
+        self, tables: Sequence[Table], chunks: Sequence[Chunk], objects: Sequence[Statement] = ()
+    ) -> None:
         with self._owner.durably() as session:
-            make_tables(session, tables, self._policy)
+            make_tables(session, tables, objects, self._policy)
             add_tables(session, self._pipeline, tables, chunks)
         self._owner.carries(tables)
 
@@ -145,8 +158,15 @@ class PostgresSink:
     def durable(self, ticket: Ticket) -> bool:
         return self._owner.durable(ticket)
 
-    def finish(self, tables: Sequence[Table], statements: Sequence[str]) -> None:
-        build(self._owner, self._pipeline, tables, statements)
+    def finish(self, tables: Sequence[Table], objects: Sequence[Statement]) -> None:
+        build(self._owner, self._pipeline, tables, objects)
+
+    def hand_over(self, objects: Sequence[Statement]) -> list[Statement]:
+        with self._sessions.brief() as session:
+            wanted = plan_stage(session, objects, "cut-over")
+            for one in wanted:
+                run_named(session, one.text)
+            return wanted
 
     def widen(self, table: Table) -> Sequence[str]:
         with self._sessions.brief() as session:

@@ -14,6 +14,7 @@ from cdcd.log import get_logger
 from cdcd.model.chunk import Bound
 from cdcd.model.group import Group
 from cdcd.model.position import Checkpoint, Identity
+from cdcd.model.schema import NotCarried, Statement
 from cdcd.model.sequence import SequenceValue
 from cdcd.model.table import Table
 from cdcd.rows import RowForm
@@ -27,15 +28,17 @@ from connectors.postgres.export import Exported, create_slot, import_snapshot, w
 from connectors.postgres.follow import Follower
 from connectors.postgres.held import held_back
 from connectors.postgres.locate import Locator
+from connectors.postgres.not_carried import read_not_carried
 from connectors.postgres.objects import read_objects
 from connectors.postgres.order import read_bounds
 from connectors.postgres.parts import EVERYTHING, Parts, check_parts
 from connectors.postgres.position import Lsn, parse_lsn
-from connectors.postgres.publication import drop_publication, exists, publish_tables
+from connectors.postgres.publication import drop_publication, exists, plan_publication, publish_tables
 from connectors.postgres.replication import Session
 from connectors.postgres.sequences import read_sequences
 from connectors.postgres.server import flushed, next_xid, read_identity, verify_server
 from connectors.postgres.slot import (
+    create_statement,
     drop_slot,
     failover_statement,
     free_slot,
@@ -354,8 +357,21 @@ class PostgresSource:
             self._comparer = Session(self._url(), f"{self._app}/locate", self._wake, replication=False)
         return self._comparer
 
-    def objects(self, tables: Sequence[Table]) -> list[str]:
+    def objects(self, tables: Sequence[Table]) -> list[Statement]:
         return read_objects(self._side_asker, tables)
+
+    def not_carried(self, tables: Sequence[Table]) -> list[NotCarried]:
+        extensions = [one.of[1] for one in self.objects(tables) if one.kind == "extension"]
+        return read_not_carried(self._side_asker, tables, extensions)
+
+    def plan(self, tables: Sequence[Table], load: bool) -> list[str]:
+        statements = plan_publication(self._side_asker, self.publication, tables) if self._own_publication else []
+        if read_slot(self._side_asker, self.slot) is None:
+            with self._side_asker.connection() as connection:
+                version = connection.server_version
+            kind = {"temporary": self._temporary, "export": load, "failover": self._failover}
+            statements.append(create_statement(self.slot, version, **kind))
+        return statements
 
     def sequences(self, tables: Sequence[Table]) -> list[SequenceValue]:
         return read_sequences(self._side_asker, tables)

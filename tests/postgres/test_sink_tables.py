@@ -8,8 +8,10 @@ import pytest
 
 from cdcd.errors import CdcdError, Conflict, StateRefused, UsageError
 from cdcd.model.chunk import Chunk, State
+from cdcd.model.schema import Statement
 from cdcd.model.table import Table
 from connectors.postgres.sink import PostgresSink
+from connectors.postgres.source import PostgresSource
 from tests.postgres.sink_hand import IDENTITY, Hand, define, place
 from tests.servers import Server, roles
 from tests.servers.database import Database, make_source
@@ -31,26 +33,35 @@ CREATE TABLE public.parts (id int, at date, PRIMARY KEY (id, at)) PARTITION BY R
 CREATE TABLE public.parts_1 PARTITION OF public.parts FOR VALUES FROM ('2020-01-01') TO ('2030-01-01');
 CREATE INDEX parts_at ON public.parts (at);
 """
+ONCE = Statement(
+    "index", "CREATE UNIQUE INDEX once ON public.parts (at)", ("index", "public", "once"), "public.parts", "after"
+)
 IDS = ("public.parent", 'Odd "one.Select', "public.parts")
-STATEMENTS = [
-    'CREATE UNIQUE INDEX email_once ON "Odd ""one"."Select" USING btree (email)',
-    'CREATE INDEX lower_order ON "Odd ""one"."Select" USING btree (lower("order")) WHERE (n > 0::numeric)',
-    "CREATE INDEX parts_at ON public.parts USING btree (at)",
-    "ALTER TABLE public.parent ADD CONSTRAINT parent_name_key UNIQUE (name)",
-    'ALTER TABLE "Odd ""one"."Select" ADD CONSTRAINT "Select_parent_fkey" FOREIGN KEY (parent)'
-    " REFERENCES public.parent(id) ON DELETE CASCADE",
-]
 
 
 @pytest.fixture(scope="module")
-def tables(pg18: Server) -> list[Table]:
-    """As a source describes them."""
+def described(pg18: Server) -> tuple[list[Table], list[Statement]]:
     database = make_source(pg18)
+    source = PostgresSource(database.url, "p")
     try:
         database.sql(DDL)
-        return define(database.as_role(roles.APP), *IDS)
+        tables = define(database.as_role(roles.APP), *IDS)
+        return tables, source.objects(tables)
     finally:
+        source.close()
         database.drop()
+
+
+@pytest.fixture
+def tables(described: tuple[list[Table], list[Statement]]) -> list[Table]:
+    """As a source describes them."""
+    return described[0]
+
+
+@pytest.fixture
+def objects(described: tuple[list[Table], list[Statement]]) -> list[Statement]:
+    """With all they need."""
+    return described[1]
 
 
 Sinks = Callable[..., PostgresSink]
@@ -81,12 +92,14 @@ def columns(database: Database, table: str) -> list[tuple[object, ...]]:
 
 class TestPrepare:
     @pytest.mark.failure("TG-15")
-    def test_what_is_made(self, target_db: Database, sinks: Sinks, tables: list[Table]) -> None:
+    def test_what_is_made(
+        self, target_db: Database, sinks: Sinks, tables: list[Table], objects: list[Statement]
+    ) -> None:
         sink = sinks()
         sink.claim("me", True)
-        assert [f.id for f in sink.check(tables)] == ["PT-REPLICA-ROLE"]
-        sink.prepare(tables)
-        sink.prepare(tables)
+        assert [f.id for f in sink.check(tables, objects)] == ["PT-REPLICA-ROLE"]
+        sink.prepare(tables, objects)
+        sink.prepare(tables, objects)
         assert columns(target_db, "parent") == [
             ("id", "bigint", True, None, "d", "", None),
             ("name", "character varying(20)", True, None, "", "", "C"),
@@ -98,23 +111,23 @@ class TestPrepare:
         assert by_name["n"][:2] == ("numeric(10,2)", True)
         assert by_name["twice"][4] == "s"
         assert by_name["at"][2] == "now()"
-        assert by_name["serial"][2] is None, "the sequence is not there yet"
+        assert by_name["serial"][2] == """nextval('"Odd ""one"."Select_serial_seq"'::regclass)"""
         assert target_db.sql("SELECT enum_range(NULL::mood)::text") == [("{sad,\"it's ok\",\"a,b\"}",)]
         keys = "SELECT pg_get_indexdef(indexrelid) FROM pg_index WHERE indrelid = %s::regclass ORDER BY 1"
-        primary = "CREATE UNIQUE INDEX parts_pkey ON public.parts USING btree (id, at)"
+        primary = "CREATE UNIQUE INDEX parts_pkey ON ONLY public.parts USING btree (id, at)"
         assert target_db.sql(keys, "parts") == [(primary,)]
         assert len(target_db.sql(keys, '"Odd ""one"."Select"')) == 2, "primary key, and what rows are named by"
 
     def test_finish_builds_what_is_missing_and_no_more(
-        self, target_db: Database, sinks: Sinks, tables: list[Table]
+        self, target_db: Database, sinks: Sinks, tables: list[Table], objects: list[Statement]
     ) -> None:
         sink = sinks()
         sink.claim("me", True)
-        sink.prepare(tables)
+        sink.prepare(tables, objects)
         sink.intend(IDENTITY, {})
         sink.start(place(1), tables, [Chunk(id, 0, state=State.IN) for id in IDS])
-        sink.finish(tables, STATEMENTS)
-        sink.finish(tables, STATEMENTS)
+        sink.finish(tables, objects)
+        sink.finish(tables, objects)
         query = (
             "SELECT c.relname FROM pg_index JOIN pg_class c ON c.oid = indexrelid"
             " WHERE indrelid = %s::regclass ORDER BY 1"
@@ -127,18 +140,20 @@ class TestPrepare:
         sink.close()
         assert sinks().claim("me", False).finished
 
-    def test_a_statement_that_fails_is_named(self, target_db: Database, sinks: Sinks, tables: list[Table]) -> None:
+    def test_a_statement_that_fails_is_named(
+        self, target_db: Database, sinks: Sinks, tables: list[Table], objects: list[Statement]
+    ) -> None:
         sink = sinks()
         sink.claim("me", True)
-        sink.prepare(tables)
+        sink.prepare(tables, objects)
         target_db.sql("INSERT INTO parts VALUES (1, '2020-01-01'), (2, '2020-01-01')")
         with pytest.raises(CdcdError) as caught:
-            sink.finish(tables, [STATEMENTS[2], "CREATE UNIQUE INDEX once ON public.parts (at)"])
+            sink.finish(tables, [*objects, ONCE])
         assert "CREATE UNIQUE INDEX once" in str(caught.value)
         sink.close()
         again = sinks()
         assert not again.claim("me", False).finished
-        again.finish(tables, STATEMENTS[2:3])
+        again.finish(tables, objects)
 
     @pytest.mark.parametrize("policy", ["create", "use", "truncate", "drop"])
     def test_tables_that_are_there(self, target_db: Database, sinks: Sinks, tables: list[Table], policy: str) -> None:
@@ -159,14 +174,15 @@ class TestPrepare:
         assert len(columns(target_db, "parts")) == (2 if policy == "drop" else 3)
         assert sink.forms(table)[0].columns == ("id", "at")
 
-    def test_a_type_that_cannot_be_made(self, target_db: Database, source_db: Database, sinks: Sinks) -> None:
+    def test_a_type_that_cannot_be_made(self, source_db: Database, sinks: Sinks) -> None:
+        """By a source that gives no statements."""
         source_db.sql("CREATE DOMAIN positive AS int CHECK (VALUE > 0)")
         source_db.sql("CREATE TABLE d (id int PRIMARY KEY, p positive)")
         (table,) = define(source_db.as_role(roles.APP), "public.d")
         sink = sinks()
         sink.claim("me", True)
         assert "PT-TYPE-MISSING" in [f.id for f in sink.check([table])]
-        with pytest.raises(UsageError) as caught:
+        with pytest.raises(CdcdError) as caught:
             sink.prepare([table])
         assert "public.positive" in str(caught.value)
 

@@ -1,0 +1,53 @@
+"""What a run would do, told before it does it: the statements at both ends, chunks, and what is not carried. Made by
+what the run itself makes them by; and the last of these statements, at cut-over."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from cdcd.contracts import Sink, Source
+from cdcd.engine.examine import selected
+from cdcd.engine.options import Options
+from cdcd.engine.plan import plan
+from cdcd.log import get_logger
+from cdcd.model.schema import NotCarried, Statement
+from cdcd.model.sequence import SequenceValue
+from cdcd.model.table import Table
+
+log = get_logger("engine.preview")
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """`tables` with the number of chunks each is cut into; `sequences` are set when the target is consistent."""
+
+    source: Sequence[str]
+    target: Sequence[Statement]
+    tables: Sequence[tuple[Table, int]]
+    sequences: Sequence[SequenceValue]
+    not_carried: Sequence[NotCarried]
+
+
+def preview(source: Source, sink: Sink, options: Options) -> Preview:
+    """Changes nothing at either end."""
+    tables = selected(source, options)
+    load = options.load != "skip"
+    statements = sink.plan(tables, source.objects(tables))
+    if not load:
+        statements = [one for one in statements if one.stage != "after"]
+    return Preview(
+        source.plan(tables, load),
+        statements,
+        [(table, len(plan(source, table, options)) if load else 0) for table in tables],
+        source.sequences(tables),
+        source.not_carried(tables),
+    )
+
+
+def hand_over(source: Source, sink: Sink, tables: Sequence[Table]) -> list[Statement]:
+    """The application writes at the target from now on: what was better left out until then is made."""
+    made = sink.hand_over(source.objects(tables))
+    for one in made:
+        log.info("made at hand-over", statement=one.text)
+    return made
