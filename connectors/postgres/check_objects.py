@@ -8,8 +8,7 @@ from collections.abc import Iterator, Sequence
 from cdcd.contracts import Finding
 from cdcd.model.schema import Statement
 from cdcd.model.table import Table
-from connectors.postgres.check_target import carried_tables
-from connectors.postgres.ddl import missing_type, plan_tables
+from connectors.postgres.ddl import labels_of, missing_type, plan_tables
 from connectors.postgres.findings import finding
 from connectors.postgres.missing import missing
 from connectors.postgres.names import quote_identifier
@@ -26,12 +25,11 @@ _FUNCTIONS = "SELECT name FROM unnest(%s::text[]) u (name) WHERE to_regprocedure
 
 
 def check_objects(
-    session: Session, pipeline: str, tables: Sequence[Table], objects: Sequence[Statement], policy: str
+    session: Session, tables: Sequence[Table], objects: Sequence[Statement], policy: str
 ) -> list[Finding]:
-    """By what would be run now. What the pipeline carries already was made."""
-    carried = carried_tables(session, pipeline)
-    tables = [table for table in tables if table.id not in carried]
-    objects = [one for one in objects if one.table not in carried] if tables else []
+    """By what would be run now for tables that the pipeline does not carry yet."""
+    if not tables:
+        return []
     before = plan_tables(session, tables, objects, policy)
     made = {one.table for one in before if one.kind == "table"}
     plan = before + missing(session, [one for one in objects if one.stage != "before"], made)
@@ -95,7 +93,7 @@ def _other_types(session: Session, objects: Sequence[Statement]) -> Iterator[Fin
 def _missing_types(session: Session, table: Table) -> Iterator[Finding]:
     """Of a source that gives no statements."""
     for column in table.columns:
-        if missing_type(session, column):
+        if missing_type(session, column) and not labels_of(column):
             yield finding("PT-TYPE-MISSING", f"{table.id}.{column.name}: its type is not at the target", column.native,
                           "create it as at the source: CREATE EXTENSION, CREATE TYPE, CREATE DOMAIN")  # fmt: skip
         collation = column.collation

@@ -7,9 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from cdcd.contracts import Finding
+from cdcd.model.schema import Statement
 from cdcd.model.table import Table
 from connectors.postgres import control
 from connectors.postgres.check_link import unverified
+from connectors.postgres.check_objects import check_objects
 from connectors.postgres.check_target_tables import Role, check_table
 from connectors.postgres.findings import finding
 from connectors.postgres.names import quote_identifier
@@ -31,7 +33,8 @@ FROM pg_database WHERE datname = current_database()
 
 
 def check_target(
-    session: Session, url: str, pipeline: str, tables: Sequence[Table], policy: str, replica: bool
+    session: Session, url: str, pipeline: str, tables: Sequence[Table], objects: Sequence[Statement], policy: str,
+    replica: bool,
 ) -> list[Finding]:
     """Everything; an unreachable server is raised, not found. Tables that the pipeline carries already are its own:
     what is done with tables that are there (`policy`) does not concern them. `replica`: the role may set
@@ -42,18 +45,18 @@ def check_target(
     if server["standby"]:
         return [*found, finding("PT-STANDBY", "the target is a standby", mend="point the URL at the primary")]
     found += _of_server(session, role, server)
-    carried = carried_tables(session, pipeline) if server["controls"] else set()
+    carried = _carried(session, pipeline) if server["controls"] else set()
     shapes = {table.id: find_shape(session, table.schema, table.name) for table in tables}
     made = [table for table in tables if shapes[table.id] is None or (policy == "drop" and table.id not in carried)]
     found += _schemas(session, made, role, server)
     for table in tables:
         if (shape := shapes[table.id]) is not None:
             found += check_table(session, table, shape, "carried" if table.id in carried else policy, role)
-    return found
+    new = [table for table in tables if table.id not in carried]
+    return found + check_objects(session, new, [one for one in objects if one.table not in carried], policy)
 
 
-def carried_tables(session: Session, pipeline: str) -> set[str]:
-    """The ids of those that are the pipeline's own already."""
+def _carried(session: Session, pipeline: str) -> set[str]:
     if not control.exist(session):
         return set()
     return {id for (id,) in session.rows("SELECT table_id FROM cdcd.tables WHERE pipeline = %s", (pipeline,))}

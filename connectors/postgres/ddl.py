@@ -3,6 +3,7 @@ the same product says how, in statements; for any other, tables are made from th
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
 from cdcd.errors import CdcdError, StateRefused, UsageError
@@ -11,13 +12,16 @@ from cdcd.model.schema import Statement
 from cdcd.model.table import Column, Table
 from cdcd.model.types import LogicalType
 from connectors.postgres.missing import missing
-from connectors.postgres.names import qualified, quote_identifier
+from connectors.postgres.names import qualified, quote_identifier, quote_literal
 from connectors.postgres.objects_tables import define, set_default
 from connectors.postgres.objects_types import schema_statement
 from connectors.postgres.sessions import Session
 from connectors.postgres.shape import Shape, find_shape
 
 log = get_logger("postgres.ddl")
+
+_PARTS = re.compile(r'"((?:[^"]|"")*)"|([^".]+)')
+"""Of a qualified name: quoted, or bare."""
 
 
 def make_tables(session: Session, tables: Sequence[Table], objects: Sequence[Statement], policy: str) -> None:
@@ -97,17 +101,30 @@ def _run(session: Session, statement: Statement) -> None:
 
 
 def plain(table: Table) -> list[Statement]:
-    """The table as its model says, for a source that gives no statements. Sequences are not known there."""
+    """The table as its model says, with its enums, for a source that gives no statements. Of other types and of
+    sequences the model does not say enough."""
     of = ("table", table.schema, table.name)
     parts = [define(column, table) for column in table.columns]
     if table.primary:
         parts.append(f"PRIMARY KEY ({', '.join(map(quote_identifier, table.primary))})")
     statements = schema_statement(table.schema)
+    for column in table.columns:
+        statements += _enum(column)
     statements.append(Statement("table", f"CREATE TABLE {qualified(table)} ({', '.join(parts)})", of, table.id))
     for column in table.columns:
         if column.default is not None and not column.identity and "nextval(" not in column.default:
             statements.append(Statement("default", set_default(table, column), of, table.id))
     return statements
+
+
+def _enum(column: Column) -> list[Statement]:
+    labels = labels_of(column)
+    if not labels:
+        return []
+    name = column.native.removesuffix("[]")
+    parts = [quoted.replace('""', '"') or bare for quoted, bare in _PARTS.findall(name)]
+    text = f"CREATE TYPE {name} AS ENUM ({', '.join(map(quote_literal, labels))})"
+    return [*schema_statement(parts[0]), Statement("type", text, ("type", *parts))]
 
 
 def missing_type(session: Session, column: Column) -> bool:

@@ -19,7 +19,6 @@ from cdcd.model.table import Table
 from cdcd.rows import RowForm
 from connectors.postgres import claim as claims
 from connectors.postgres import side
-from connectors.postgres.check_objects import check_objects
 from connectors.postgres.check_target import check_target
 from connectors.postgres.cycle import readers
 from connectors.postgres.ddl import make_tables, plan_tables
@@ -108,8 +107,7 @@ class PostgresSink:
     def check(self, tables: Sequence[Table], objects: Sequence[Statement] = ()) -> list[Finding]:
         with self._sessions.brief() as session:
             replica = self._sessions.try_replica(session)
-            findings = check_target(session, self._url(), self._pipeline, tables, self._policy, replica)
-            findings += check_objects(session, self._pipeline, tables, objects, self._policy)
+            findings = check_target(session, self._url(), self._pipeline, tables, objects, self._policy, replica)
             return findings + (check_standbys(session) if self._replicated else [])
 
     def read_by(self) -> set[str]:

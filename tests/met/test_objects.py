@@ -10,7 +10,7 @@ from tests.met.pair import Pair
 
 
 @pytest.fixture(params=["18to18", "15to15", "15to18"])
-def versions(request: pytest.FixtureRequest, cdcd: Callable[..., Daemon]) -> Pair:
+def between(request: pytest.FixtureRequest, cdcd: Callable[..., Daemon]) -> Pair:
     ends = {"18to18": ("source_db", "target_db"), "15to15": ("source_db15", "target_db15"),
             "15to18": ("source_db15", "target_db")}[request.param]  # fmt: skip
     source, target = (request.getfixturevalue(end) for end in ends)
@@ -25,11 +25,11 @@ def same(pair: Pair) -> None:
 
 
 @pytest.mark.failure("T-DB-2")
-def test_a_copy_holds_the_same_objects(versions: Pair) -> None:
+def test_a_copy_holds_the_same_objects(between: Pair) -> None:
     """`--load only` ends with the hand-over."""
-    versions.source.sql(EVERYTHING)
-    versions.run("--load", "only")
-    versions.equal(*TABLES)
-    same(versions)
+    between.source.sql(EVERYTHING)
+    between.run("--load", "only")
+    between.equal(*TABLES)
+    same(between)
     row = "INSERT INTO parent (code) VALUES ('next') RETURNING id"
-    assert versions.target.sql(row) == versions.source.sql(row)
+    assert between.target.sql(row) == between.source.sql(row)
