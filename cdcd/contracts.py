@@ -207,9 +207,10 @@ class Source(Protocol):
         each with the key columns it speaks of; empty: one chunk (keyless, small, or of no usable order)."""
         ...
 
-    def objects(self, tables: Sequence[Table]) -> list[Statement]:
+    def objects(self, tables: Sequence[Table], trees: bool = False) -> list[Statement]:
         """Any thread. The statements that make the tables and what they need, in an order that works, as SQL of the
-        source's product; none where the sink's product is another."""
+        source's product; none where the sink's product is another. `trees`: a partitioned table with its partitions, as
+        for a copy that is not followed; else as a plain one, which takes rows of partitions that come later."""
         ...
 
     def not_carried(self, tables: Sequence[Table]) -> list[NotCarried]:

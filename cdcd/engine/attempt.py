@@ -152,7 +152,7 @@ class Attempt:
         if self._ledger.unread or self._finished:
             return
         tables = list(self._ledger.tables.values())
-        objects = self._source.objects(tables) if self._options.load != "skip" else []
+        objects = self._source.objects(tables, self._options.trees) if self._options.load != "skip" else []
         carry_sequences(self._source, self._sink, tables)  # before `finished` is stored: a crash does not skip it
         self._sink.finish(tables, objects)
         self._finished = True

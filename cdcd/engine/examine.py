@@ -50,7 +50,7 @@ def examine(source: Source, sink: Sink, options: Options) -> Examined:
         found.append(Finding(UNKNOWN, FINDINGS[UNKNOWN][0], message, "a table made later would join"))
     found += _partial(options, tables)
     found += _circles(source, sink, tables)
-    return Examined(tables, found + source.check(tables), sink.check(tables, source.objects(tables)))
+    return Examined(tables, found + source.check(tables), sink.check(tables, source.objects(tables, options.trees)))
 
 
 def _left_out(left: Sequence[tuple[str, Finding]], options: Options, others: bool) -> Iterator[Finding]:

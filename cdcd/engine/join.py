@@ -60,14 +60,14 @@ class Join:
         if not self._tables:
             return
         self._chunks = [chunk for t in self._tables for chunk in plan(self._source, t, self._options)]
-        self._sink.join(self._tables, self._chunks, self._source.objects(self._tables))
+        self._sink.join(self._tables, self._chunks, self._source.objects(self._tables, self._options.trees))
         forms = {table.id: self._sink.forms(table) for table in self._tables}
         self._order = self._reader.carry(forms, by_table(self._chunks))
 
     def _fit(self, table: Table) -> bool:
         """A table that cannot be carried does not stop those that are: it is named once, and left out."""
         try:
-            require(self._source.check([table]) + self._sink.check([table], self._source.objects([table])))
+            require(self._source.check([table]) + self._sink.check([table], self._source.objects([table], self._options.trees)))
         except CheckFailed as error:
             self._refused.add((table.id, table.oid))
             log.error("a new table is selected but cannot be carried", table=table.id, why=str(error))

@@ -40,6 +40,12 @@ class Options:
     mask: Mapping[str, str] = field(default_factory=dict)
 
     @property
+    def trees(self) -> bool:
+        """Whether partitioned tables are made with their partitions. While the source is followed it may get others, and
+        their rows have to find a place."""
+        return self.load == "only"
+
+    @property
     def finite(self) -> bool:
         """Whether the run is meant to end by itself."""
         return self.load == "only" or self.until is not None

@@ -33,7 +33,7 @@ def preview(source: Source, sink: Sink, options: Options) -> Preview:
     """Changes nothing at either end."""
     tables = selected(source, options)
     load = options.load != "skip"
-    statements = sink.plan(tables, source.objects(tables))
+    statements = sink.plan(tables, source.objects(tables, options.trees))
     if not load:
         statements = [one for one in statements if one.stage != "after"]
     return Preview(

@@ -225,7 +225,7 @@ class MemorySource:
             size += sum(len(value or "") for value in row)
         return found
 
-    def objects(self, tables: Sequence[Table]) -> list[Statement]:
+    def objects(self, tables: Sequence[Table], trees: bool = False) -> list[Statement]:
         return []
 
     def not_carried(self, tables: Sequence[Table]) -> list[NotCarried]:

@@ -15,7 +15,7 @@ from connectors.postgres.objects_types import comment_on, read_types
 _RELATIONS = """
 SELECT r.root::int8, c.oid::int8, n.nspname, c.relname
 FROM unnest(%s::oid[]) r (root), LATERAL (
-    SELECT r.root AS relid UNION SELECT relid FROM pg_partition_tree(r.root) WHERE relid IS NOT NULL) p
+    SELECT r.root AS relid UNION SELECT relid FROM pg_partition_tree(r.root) WHERE relid IS NOT NULL AND %s) p
 JOIN pg_class c ON c.oid = p.relid JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'p') ORDER BY n.nspname, c.relname
 """
@@ -27,17 +27,18 @@ WHERE n.nspname = ANY (%s) ORDER BY 1
 """
 
 
-def read_objects(asker: Asker, tables: Sequence[Table]) -> list[Statement]:
-    """What belongs to no table comes first, then what is made before the data, after it, and at cut-over."""
+def read_objects(asker: Asker, tables: Sequence[Table], trees: bool) -> list[Statement]:
+    """What belongs to no table comes first, then what is made before the data, after it, and at cut-over. `trees`:
+    partitioned tables with their partitions; else plain."""
     by_oid = {table.oid: table for table in tables}
     relations: Relations = {
-        oid: (schema, name, by_oid[root]) for root, oid, schema, name in asker.ask(_RELATIONS, list(by_oid))
+        oid: (schema, name, by_oid[root]) for root, oid, schema, name in asker.ask(_RELATIONS, list(by_oid), trees)
     }
     uses = read_functions(asker, list(relations))
     found = [
         *read_types(asker, list(relations)),
         *read_sequences(asker, list(relations)),
-        *read_definitions(asker, tables, uses),
+        *read_definitions(asker, tables, uses, trees),
         *read_after(asker, relations, uses),
     ]
     statements = list(dict.fromkeys(found))  # schemas are named by all that is in them

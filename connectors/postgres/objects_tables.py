@@ -130,7 +130,7 @@ def _options(options: Mapping[str, Any]) -> str:
     )
 
 
-def read_definitions(asker: Asker, tables: Sequence[Table], uses: Uses) -> Iterator[Statement]:
+def read_definitions(asker: Asker, tables: Sequence[Table], uses: Uses, trees: bool) -> Iterator[Statement]:
     """Tables with their primary keys, partitions, defaults and comments."""
     oids = [table.oid for table in tables]
     facts: dict[int, dict[str, ColumnFacts]] = {}
@@ -139,13 +139,14 @@ def read_definitions(asker: Asker, tables: Sequence[Table], uses: Uses) -> Itera
     about = {row[0]: row[1:] for row in asker.ask(_TABLES, oids)}
     for table in tables:
         yield from schema_statement(table.schema)
-        yield from _table(table, facts[table.oid], about[table.oid], uses)
-    yield from _partitions(asker, tables, uses)
+        yield from _table(table, facts[table.oid], about[table.oid], uses, trees)
+    if trees:
+        yield from _partitions(asker, tables, uses)
     yield from _owners(asker, tables)
 
 
 def _table(
-    table: Table, facts: Mapping[str, ColumnFacts], about: Sequence[Any], uses: Uses
+    table: Table, facts: Mapping[str, ColumnFacts], about: Sequence[Any], uses: Uses, tree: bool
 ) -> Iterator[Statement]:
     partition_key, comment, primary, period = about
     of = ("table", table.schema, table.name)
@@ -153,7 +154,7 @@ def _table(
     if primary is not None:
         parts.append(f"CONSTRAINT {quote_identifier(primary[0])} {primary[1]}")
     text = f"CREATE TABLE {qualified(table)} ({', '.join(parts)})"
-    if partition_key is not None:
+    if tree and partition_key is not None:
         text += f" PARTITION BY {partition_key}"
     newest = period == "true" or any(column.virtual for column in facts.values())
     calls = uses.get(table.oid, ())

@@ -357,8 +357,8 @@ class PostgresSource:
             self._comparer = Session(self._url(), f"{self._app}/locate", self._wake, replication=False)
         return self._comparer
 
-    def objects(self, tables: Sequence[Table]) -> list[Statement]:
-        return read_objects(self._side_asker, tables)
+    def objects(self, tables: Sequence[Table], trees: bool = False) -> list[Statement]:
+        return read_objects(self._side_asker, tables, trees)
 
     def not_carried(self, tables: Sequence[Table]) -> list[NotCarried]:
         extensions = [one.of[1] for one in self.objects(tables) if one.kind == "extension"]

@@ -114,7 +114,7 @@ class TestPrepare:
         assert by_name["serial"][2] == """nextval('"Odd ""one"."Select_serial_seq"'::regclass)"""
         assert target_db.sql("SELECT enum_range(NULL::mood)::text") == [("{sad,\"it's ok\",\"a,b\"}",)]
         keys = "SELECT pg_get_indexdef(indexrelid) FROM pg_index WHERE indrelid = %s::regclass ORDER BY 1"
-        primary = "CREATE UNIQUE INDEX parts_pkey ON ONLY public.parts USING btree (id, at)"
+        primary = "CREATE UNIQUE INDEX parts_pkey ON public.parts USING btree (id, at)"
         assert target_db.sql(keys, "parts") == [(primary,)]
         assert len(target_db.sql(keys, '"Odd ""one"."Select"')) == 2, "primary key, and what rows are named by"
 
