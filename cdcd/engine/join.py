@@ -67,7 +67,8 @@ class Join:
     def _fit(self, table: Table) -> bool:
         """A table that cannot be carried does not stop those that are: it is named once, and left out."""
         try:
-            require(self._source.check([table]) + self._sink.check([table], self._source.objects([table], self._options.trees)))
+            objects = self._source.objects([table], self._options.trees)
+            require(self._source.check([table]) + self._sink.check([table], objects))
         except CheckFailed as error:
             self._refused.add((table.id, table.oid))
             log.error("a new table is selected but cannot be carried", table=table.id, why=str(error))

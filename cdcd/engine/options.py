@@ -41,8 +41,8 @@ class Options:
 
     @property
     def trees(self) -> bool:
-        """Whether partitioned tables are made with their partitions. While the source is followed it may get others, and
-        their rows have to find a place."""
+        """Whether partitioned tables are made with their partitions. A source that is followed may get others, and their
+        rows have to find a place."""
         return self.load == "only"
 
     @property
