@@ -41,7 +41,7 @@ class Options:
 
     @property
     def trees(self) -> bool:
-        """Whether partitioned tables are made with their partitions. A source that is followed may get others, and their
+        """Whether partitioned tables are made with their partitions. A source that is followed may get others, whose
         rows have to find a place."""
         return self.load == "only"
 
