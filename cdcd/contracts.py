@@ -338,9 +338,14 @@ class Sink(Protocol):
         Idempotent."""
         ...
 
+    def by_hand(self, objects: Sequence[Statement]) -> list[Statement]:
+        """What of stage "cut-over" is missing and this role may not make. Unclaimed, changes nothing."""
+        ...
+
     def hand_over(self, objects: Sequence[Statement]) -> list[Statement]:
         """Unclaimed, on a session of its own. The application writes here from now on, and we no more: make those of
-        stage "cut-over" that are missing; which they were. Idempotent."""
+        stage "cut-over" that are missing and that this role may make, all or none; which they were. Idempotent. Waits
+        seconds at most for locks of others: Transient."""
         ...
 
     def widen(self, table: Table) -> Sequence[str]:

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from cdcd.config import Pipeline
 from cdcd.connector import SinkOptions, SourceOptions
 from cdcd.contracts import Comparable, Fence, Sink, Source
+from cdcd.engine import preview
 from cdcd.engine.examine import selected
 from cdcd.engine.options import Options
 from cdcd.engine.sequences import carry_sequences
@@ -17,6 +18,7 @@ from cdcd.engine.task import Task
 from cdcd.errors import UsageError
 from cdcd.facts import SinkFacts
 from cdcd.model.position import Checkpoint
+from cdcd.model.schema import Statement
 from cdcd.model.selection import Selection
 from cdcd.model.sequence import SequenceDone
 from cdcd.model.table import Table
@@ -170,6 +172,18 @@ def set_sequences(pipeline: Pipeline) -> list[SequenceDone]:
     """The target's sequences to where the source's stand now. Claims nothing: a daemon may run, or none."""
     with opened(source(pipeline)) as origin, opened(sink(pipeline)) as target:
         return carry_sequences(origin, target, selected(origin, options(pipeline)))
+
+
+def by_hand(pipeline: Pipeline) -> list[Statement]:
+    """What the target's role may not make when the application moves there. Claims nothing."""
+    with opened(source(pipeline)) as origin, opened(sink(pipeline)) as target:
+        return target.by_hand(origin.objects(selected(origin, options(pipeline))))
+
+
+def hand_over(pipeline: Pipeline) -> list[Statement]:
+    """Make at the target what it has to have when the application writes there. Claims nothing."""
+    with opened(source(pipeline)) as origin, opened(sink(pipeline)) as target:
+        return preview.hand_over(origin, target, selected(origin, options(pipeline)))
 
 
 def comparables(pipeline: Pipeline) -> tuple[Comparable, Comparable]:

@@ -1,7 +1,8 @@
 """`cdcd cutover`: the last change of the source is at the target, and the application may move; with the way back.
 
 Its JSON: {"version": 1, "pipeline", "source", "target", "position", "steps": [{"step", "seconds"}], "seconds",
-"still_seconds", "sequences", "compared": [{"table", "rows"}], "left_out": [table], "exceptions", "fenced",
+"still_seconds", "sequences", "compared": [{"table", "rows"}], "left_out": [table], "made": [statement],
+"by_hand": [statement], "exceptions", "fenced",
 "way_back": {"now": [line], "later": [line]}}.
 """
 
@@ -71,8 +72,13 @@ def cutover(
         )
     exceptions = _refuse_unfollowed(one)
     role = Address(fence_as, key="--fence-as") if fence_as else None
-    # Both signals end it alike: the fence comes down.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # Both signals end it alike, whatever a shell that began it in the background said of them: the fence comes down.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
+    by_hand = [statement.text for statement in wiring.by_hand(one)]
+    if by_hand:
+        lines = ["To be made at the target by hand, by the tables' owner:", *map(_line, by_hand)]
+        print(hide("\n".join(lines)), file=sys.stderr)
     with ExitStack() as ends:
         status = ends.enter_context(Console(stderr=True, quiet=json).status("cut over"))
         origin = ends.enter_context(wiring.opened(wiring.source(one)))
@@ -93,6 +99,7 @@ def cutover(
             Wishes(fence, ask, max_lag=max_lag, wait=wait, compare=compare),
             withdraw=lambda: wiring.withdraw(one, "cutover"),
             sequences=lambda: wiring.set_sequences(one),
+            hand_over=lambda: wiring.hand_over(one),
             told=lambda step: status.update(f"{one.name}: {step}"),
         )
         wiring.request(one, "cutover", "")
@@ -101,7 +108,7 @@ def cutover(
         except BaseException:
             wiring.withdraw(one, "cutover")
             raise
-    _tell(_record(one, record, exceptions, fence), json)
+    _tell(_record(one, record, exceptions, by_hand, fence), json)
 
 
 def _run(cutover: Cutover, *ends: Comparable) -> Record:
@@ -148,7 +155,13 @@ def _ask(wall: Fence, pipeline: Pipeline) -> None:
     typer.prompt("Enter when nothing writes any more (Ctrl-C leaves everything as it is)", default="", err=True)
 
 
-def _record(pipeline: Pipeline, record: Record, exceptions: int, fenced: bool) -> dict[str, Any]:
+def _line(statement: str) -> str:
+    return f"  {statement};"
+
+
+def _record(
+    pipeline: Pipeline, record: Record, exceptions: int, by_hand: Sequence[str], fenced: bool
+) -> dict[str, Any]:
     back = f"cdcd run --from '{pipeline.target.shown}' --to '{pipeline.source.shown}' --name {pipeline.name[:35]}_back"
     return {
         "version": 1,
@@ -164,10 +177,15 @@ def _record(pipeline: Pipeline, record: Record, exceptions: int, fenced: bool) -
         ],
         "compared": [{"table": report.table.id, "rows": report.source_rows} for report in record.compared],
         "left_out": record.left_out,
+        "made": [one.text for one in record.made],
+        "by_hand": list(by_hand),
         "exceptions": exceptions,
         "fenced": fenced,
         "way_back": {
-            "now": [f"{record.down};   -- at the source; then let the application write there again"],
+            "now": [
+                *(f"{one.undo};   -- at the target" for one in record.made if one.undo),
+                f"{record.down};   -- at the source; then let the application write there again",
+            ],
             "later": [
                 f"{back} --load skip --from-now --target-tables use",
                 "started before the application writes at the target, it keeps the old source equal; going back is",
@@ -186,6 +204,10 @@ def _tell(told: Mapping[str, Any], json: bool) -> None:
     lines.append(f"  {told['still_seconds']:8.2f} s  in which nobody could write" if told["fenced"] else "")
     lines.append(f"sequences: {len(told['sequences'])} where the source's are")
     lines.append(_compared(told["compared"], told["left_out"]))
+    if told["made"]:
+        lines += ["made at the target, for the application to write there:", *map(_line, told["made"])]
+    if told["by_hand"]:
+        lines += ["STILL TO BE MADE at the target, by the tables' owner:", *map(_line, told["by_hand"])]
     if told["exceptions"]:
         lines.append(f"EXCEPTIONS: {told['exceptions']} changes were not made at the target: see cdcd.exceptions there")
     lines.append("Point the application at the target now; then stop the daemon, and `cdcd drop`.")

@@ -18,6 +18,7 @@ from cdcd.engine.compare_report import TableReport
 from cdcd.errors import CdcdError, Differences, Interrupted, StateRefused, Transient
 from cdcd.log import get_logger
 from cdcd.model.position import Position
+from cdcd.model.schema import Statement
 from cdcd.model.sequence import SequenceDone
 
 log = get_logger("engine.cutover")
@@ -30,7 +31,7 @@ SPEED = 50_000_000
 @dataclass(slots=True)
 class Record:
     """What was done. `steps`: name and seconds, in order; `still`: seconds in which nobody could write. `left_out` are
-    tables for whose comparison there was no time."""
+    tables for whose comparison there was no time; `made`: what the target was better off without until now."""
 
     steps: list[tuple[str, float]] = field(default_factory=list)
     position: str = ""
@@ -38,6 +39,7 @@ class Record:
     sequences: Sequence[SequenceDone] = ()
     compared: list[TableReport] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
+    made: Sequence[Statement] = ()
     down: str = ""
 
 
@@ -57,7 +59,8 @@ class Wishes:
 
 class Cutover:
     """`withdraw` ends the wish that has the daemon store every place at once, and makes durable what is at the target
-    before it; `sequences` sets those of the target."""
+    before it; `sequences` sets those of the target; `hand_over` makes at the target what it has to have when the
+    application writes there, all or nothing."""
 
     def __init__(
         self,
@@ -68,6 +71,7 @@ class Cutover:
         wishes: Wishes,
         withdraw: Callable[[], None],
         sequences: Callable[[], Sequence[SequenceDone]],
+        hand_over: Callable[[], Sequence[Statement]],
         told: Callable[[str], None] = lambda step: None,
     ) -> None:
         self.stopping = threading.Event()
@@ -79,6 +83,7 @@ class Cutover:
         self._wishes = wishes
         self._withdraw = withdraw
         self._sequences = sequences
+        self._hand_over = hand_over
         self._told = told
         self._raised = False
 
@@ -105,6 +110,8 @@ class Cutover:
                 self._compare(before, quiet)
             if self._raised:
                 self._refuse_late_writes(quiet)
+            with self._step("hand the target over"):
+                record.made = self._hand_over()
             record.still = time.monotonic() - still
             return record
         except BaseException:

@@ -47,7 +47,10 @@ def preview(source: Source, sink: Sink, options: Options) -> Preview:
 
 def hand_over(source: Source, sink: Sink, tables: Sequence[Table]) -> list[Statement]:
     """The application writes at the target from now on: what was better left out until then is made."""
-    made = sink.hand_over(source.objects(tables))
+    objects = source.objects(tables)
+    for one in sink.by_hand(objects):
+        log.warning("to be made by hand: the role may not", statement=one.text)
+    made = sink.hand_over(objects)
     for one in made:
         log.info("made at hand-over", statement=one.text)
     return made

@@ -18,7 +18,8 @@ class Statement:
     """`text` is run where `of` is missing at the target, and not where it is there. `kind` says what it makes: "type",
     "table", "index", "comment"…; `table` is the id of the table it belongs to, "": to none. `needs` is the oldest
     server version (as the product counts) that knows it, 0: every one. `uses` names functions of the application
-    without which it fails. `on` is what it is made on, where that is a part of the table: nothing to do without it."""
+    without which it fails. `on` is what it is made on, where that is a part of the table: nothing to do without it.
+    `undo` takes back what is made at cut-over, for those who go back."""
 
     kind: str
     text: str
@@ -28,6 +29,7 @@ class Statement:
     needs: int = 0
     uses: tuple[str, ...] = ()
     on: Thing = ()
+    undo: str = ""
 
     @property
     def name(self) -> str:

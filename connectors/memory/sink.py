@@ -232,6 +232,9 @@ class MemorySink:
         with self._of_its_own() as session:
             self._control.store(session, finished="yes")
 
+    def by_hand(self, objects: Sequence[Statement]) -> list[Statement]:
+        return []
+
     def hand_over(self, objects: Sequence[Statement]) -> list[Statement]:
         return []
 

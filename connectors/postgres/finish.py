@@ -28,6 +28,11 @@ GROUP BY i.indkey::text, i.indclass::text, i.indcollation::text HAVING count(*) 
    AND NOT EXISTS (SELECT FROM pg_constraint WHERE conindid = min(i.indexrelid))
 """
 
+_MINE = """
+SELECT n.nspname || '.' || c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname || '.' || c.relname = ANY (%s) AND pg_has_role(c.relowner, 'USAGE')
+"""
+
 
 def plan_stage(session: Session, objects: Sequence[Statement], stage: Stage) -> list[Statement]:
     """What of a later stage is missing now, where all tables are there."""
@@ -54,6 +59,23 @@ def build(writer: Writer, pipeline: str, tables: Sequence[Table], objects: Seque
         put_back(session, pipeline)
         session.run("UPDATE cdcd.epochs SET finished = true WHERE pipeline = %s", (pipeline,))
     writer.look_again()
+
+
+def plan_hand_over(session: Session, objects: Sequence[Statement]) -> tuple[list[Statement], list[Statement]]:
+    """What is missing for the application to write here: what our role may make, and what others must."""
+    wanted = plan_stage(session, objects, "cut-over")
+    mine = {row[0] for row in session.rows(_MINE, ([one.table for one in wanted],))}
+    return [one for one in wanted if one.table in mine], [one for one in wanted if one.table not in mine]
+
+
+def hand_over(session: Session, objects: Sequence[Statement]) -> list[Statement]:
+    """All or nothing: who hands over behind a fence takes it down again where this fails."""
+    wanted = plan_hand_over(session, objects)[0]
+    session.run("BEGIN; SET LOCAL lock_timeout = '10s'; SET LOCAL synchronous_commit = on")
+    for one in wanted:
+        run_named(session, one.text)
+    session.run("COMMIT")
+    return wanted
 
 
 def run_named(session: Session, text: str) -> None:

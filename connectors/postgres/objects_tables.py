@@ -172,8 +172,9 @@ def _table(
         yield from comment_on("COLUMN", name, facts[column.name].comment, of, table.id)
     for column in table.columns:
         if column.identity == "a":
-            what = f"ALTER TABLE {qualified(table)} ALTER {quote_identifier(column.name)} SET GENERATED ALWAYS"
-            yield Statement("identity", what, ("identity", table.schema, table.name, column.name), table.id, "cut-over")
+            it = f"ALTER TABLE {qualified(table)} ALTER {quote_identifier(column.name)} SET GENERATED"
+            of = ("identity", table.schema, table.name, column.name)
+            yield Statement("identity", f"{it} ALWAYS", of, table.id, "cut-over", undo=f"{it} BY DEFAULT")
 
 
 def define(column: Column, table: Table, facts: ColumnFacts | None = None) -> str:

@@ -23,7 +23,7 @@ from connectors.postgres.check_target import check_target
 from connectors.postgres.cycle import readers
 from connectors.postgres.ddl import make_tables, plan_tables
 from connectors.postgres.exceptions import STOP, Policy
-from connectors.postgres.finish import build, plan_stage, run_named
+from connectors.postgres.finish import build, hand_over, plan_hand_over
 from connectors.postgres.forms import target_forms
 from connectors.postgres.labels import add_labels
 from connectors.postgres.load import load_chunk
@@ -159,12 +159,13 @@ class PostgresSink:
     def finish(self, tables: Sequence[Table], objects: Sequence[Statement]) -> None:
         build(self._owner, self._pipeline, tables, objects)
 
+    def by_hand(self, objects: Sequence[Statement]) -> list[Statement]:
+        with self._sessions.brief() as session:
+            return plan_hand_over(session, objects)[1]
+
     def hand_over(self, objects: Sequence[Statement]) -> list[Statement]:
         with self._sessions.brief() as session:
-            wanted = plan_stage(session, objects, "cut-over")
-            for one in wanted:
-                run_named(session, one.text)
-            return wanted
+            return hand_over(session, objects)
 
     def widen(self, table: Table) -> Sequence[str]:
         with self._sessions.brief() as session:
