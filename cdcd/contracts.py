@@ -217,8 +217,9 @@ class Source(Protocol):
         """Any thread. What is at the source, in the tables' schemas, and comes with none of these statements."""
         ...
 
-    def plan(self, tables: Sequence[Table], load: bool) -> list[str]:
-        """The statements by which `prepare` would make what is missing at the source, in their order."""
+    def plan(self, tables: Sequence[Table], load: bool, leave: bool) -> tuple[list[str], list[str]]:
+        """The statements by which `prepare` would make what is missing at the source, in their order; and, where the
+        run is to `leave` when the copy is made, those by which `drop` then takes it away. Changes nothing."""
         ...
 
     def sequences(self, tables: Sequence[Table]) -> list[SequenceValue]:
@@ -280,8 +281,8 @@ class Sink(Protocol):
         ...
 
     def plan(self, tables: Sequence[Table], objects: Sequence[Statement]) -> list[Statement]:
-        """The statements that `prepare`, `finish` and `hand_over` would run, were they called now, in their order.
-        Changes and locks nothing; unclaimed."""
+        """The statements that `claim`, `prepare`, `finish` and `hand_over` would run, were they called now, in their
+        order: what makes things, not what writes into them. Changes and locks nothing; unclaimed."""
         ...
 
     def claim(self, owner: str, take_over: bool) -> Claim:

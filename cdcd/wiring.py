@@ -174,6 +174,12 @@ def set_sequences(pipeline: Pipeline) -> list[SequenceDone]:
         return carry_sequences(origin, target, selected(origin, options(pipeline)))
 
 
+def preview_of(pipeline: Pipeline) -> preview.Preview:
+    """What a run would do now. Claims and changes nothing."""
+    with opened(source(pipeline)) as origin, opened(sink(pipeline)) as target:
+        return preview.preview(origin, target, options(pipeline))
+
+
 def by_hand(pipeline: Pipeline) -> list[Statement]:
     """What the target's role may not make when the application moves there. Claims nothing."""
     with opened(source(pipeline)) as origin, opened(sink(pipeline)) as target:

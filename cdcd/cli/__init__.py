@@ -16,6 +16,7 @@ from cdcd.cli.check import check
 from cdcd.cli.config import config
 from cdcd.cli.cutover import cutover
 from cdcd.cli.drop import drop
+from cdcd.cli.plan import plan
 from cdcd.cli.reload import reload
 from cdcd.cli.run import run
 from cdcd.cli.sequences import sequences
@@ -26,7 +27,7 @@ from cdcd.errors import CdcdError, Interrupted, UsageError
 from cdcd.secrets import hide
 
 COMMANDS: tuple[Callable[..., Any], ...] = (
-    check, run, status, validate, cutover, sequences, reload, tail, config, drop,
+    check, plan, run, status, validate, cutover, sequences, reload, tail, config, drop,
 )  # fmt: skip
 """One file each, in this order in --help."""
 

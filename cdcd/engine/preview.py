@@ -20,9 +20,12 @@ log = get_logger("engine.preview")
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """`tables` with the number of chunks each is cut into; `sequences` are set when the target is consistent."""
+    """In the order of a run: the `target`'s statements of stage "before", the `source`'s, the tables' chunks (how many
+    of each), the `sequences` that are set, the target's statements of stage "after". With those of stage "cut-over",
+    and `source_after`, a run ends that is to load only; where it goes on, the former are the cut-over's."""
 
     source: Sequence[str]
+    source_after: Sequence[str]
     target: Sequence[Statement]
     tables: Sequence[tuple[Table, int]]
     sequences: Sequence[SequenceValue]
@@ -36,8 +39,10 @@ def preview(source: Source, sink: Sink, options: Options) -> Preview:
     statements = sink.plan(tables, source.objects(tables, options.trees))
     if not load:
         statements = [one for one in statements if one.stage != "after"]
+    made, dropped = source.plan(tables, load, leave=options.load == "only")
     return Preview(
-        source.plan(tables, load),
+        made,
+        dropped,
         statements,
         [(table, len(plan(source, table, options)) if load else 0) for table in tables],
         source.sequences(tables),

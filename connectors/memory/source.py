@@ -231,8 +231,9 @@ class MemorySource:
     def not_carried(self, tables: Sequence[Table]) -> list[NotCarried]:
         return []
 
-    def plan(self, tables: Sequence[Table], load: bool) -> list[str]:
-        return [f"publish {self._slot_name}", f"make slot {self._slot_name}"]
+    def plan(self, tables: Sequence[Table], load: bool, leave: bool) -> tuple[list[str], list[str]]:
+        drop = [f"drop slot {self._slot_name}"] if leave else []
+        return [f"publish {self._slot_name}", f"make slot {self._slot_name}"], drop
 
     def sequences(self, tables: Sequence[Table]) -> list[SequenceValue]:
         """No table says which it uses: all of them."""

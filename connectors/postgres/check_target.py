@@ -45,7 +45,7 @@ def check_target(
     if server["standby"]:
         return [*found, finding("PT-STANDBY", "the target is a standby", mend="point the URL at the primary")]
     found += _of_server(session, role, server)
-    carried = _carried(session, pipeline) if server["controls"] else set()
+    carried = carried_tables(session, pipeline) if server["controls"] else set()
     shapes = {table.id: find_shape(session, table.schema, table.name) for table in tables}
     made = [table for table in tables if shapes[table.id] is None or (policy == "drop" and table.id not in carried)]
     found += _schemas(session, made, role, server)
@@ -56,7 +56,8 @@ def check_target(
     return found + check_objects(session, new, [one for one in objects if one.table not in carried], policy)
 
 
-def _carried(session: Session, pipeline: str) -> set[str]:
+def carried_tables(session: Session, pipeline: str) -> set[str]:
+    """Ids of the tables that the pipeline carries already."""
     if not control.exist(session):
         return set()
     return {id for (id,) in session.rows("SELECT table_id FROM cdcd.tables WHERE pipeline = %s", (pipeline,))}

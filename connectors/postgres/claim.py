@@ -145,6 +145,11 @@ def _raise_and_read(session: Session, pipeline: str, owner: str, take_over: bool
     )
 
 
+def finished(session: Session, pipeline: str) -> bool:
+    """Whether all that comes after the data was built. The control tables are there."""
+    return session.row("SELECT FROM cdcd.epochs WHERE pipeline = %s AND finished", (pipeline,)) is not None
+
+
 def read_tables(session: Session, pipeline: str) -> dict[str, Table]:
     rows = session.rows(
         'SELECT definition FROM cdcd.tables WHERE pipeline = %s ORDER BY table_id COLLATE "C"', (pipeline,)

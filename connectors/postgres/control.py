@@ -149,17 +149,24 @@ def make(session: Session) -> None:
     if exist(session) and _known(stored_version(session)) == VERSION:
         return
     session.run(f"BEGIN; SET LOCAL synchronous_commit = on; {_LOCK}")
+    for statement in plan(session):
+        session.run(statement)
+    session.run("COMMIT")
+
+
+def plan(session: Session) -> list[str]:
+    """The statements that `make` would run now."""
     version = _known(stored_version(session)) if exist(session) else 0
+    statements = []
     if version == 0:
         # A schema made beforehand spares the role the right to create one.
         if not session.rows("SELECT FROM pg_namespace WHERE nspname = 'cdcd'"):
-            session.run("CREATE SCHEMA cdcd")
-        session.run(FIRST)
+            statements.append("CREATE SCHEMA cdcd")
+        statements.append(FIRST.strip())
         version = 1
     for older in range(version, VERSION):
-        session.run(MIGRATIONS[older])
-        session.run("UPDATE cdcd.version SET version = %s", (older + 1,))
-    session.run("COMMIT")
+        statements += [MIGRATIONS[older].strip(), f"UPDATE cdcd.version SET version = {older + 1}"]
+    return statements
 
 
 def _known(version: int) -> int:

@@ -61,4 +61,8 @@ def plan_publication(asker: Asker, name: str, tables: Sequence[Table]) -> list[s
 
 
 def drop_publication(asker: Asker, name: str) -> None:
-    asker.ask(f"DROP PUBLICATION IF EXISTS {quote_identifier(name)}")
+    asker.ask(drop_statement(name))
+
+
+def drop_statement(name: str) -> str:
+    return f"DROP PUBLICATION IF EXISTS {quote_identifier(name)}"

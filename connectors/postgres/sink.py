@@ -18,8 +18,8 @@ from cdcd.model.sequence import SequenceDone, SequenceValue
 from cdcd.model.table import Table
 from cdcd.rows import RowForm
 from connectors.postgres import claim as claims
-from connectors.postgres import side
-from connectors.postgres.check_target import check_target
+from connectors.postgres import control, side
+from connectors.postgres.check_target import carried_tables, check_target
 from connectors.postgres.cycle import readers
 from connectors.postgres.ddl import make_tables, plan_tables
 from connectors.postgres.exceptions import STOP, Policy
@@ -116,10 +116,14 @@ class PostgresSink:
 
     def plan(self, tables: Sequence[Table], objects: Sequence[Statement]) -> list[Statement]:
         with self._sessions.brief() as session:
-            before = plan_tables(session, tables, objects, self._policy)
+            controls = [Statement("control", text, ("schema", "cdcd")) for text in control.plan(session)]
+            carried = carried_tables(session, self._pipeline)
+            new = [table for table in tables if table.id not in carried]
+            before = plan_tables(session, new, [one for one in objects if one.table not in carried], self._policy)
             made = {one.table for one in before if one.kind == "table"}
-            later = [one for one in objects if one.stage != "before"]
-            return before + missing(session, later, made)
+            built = bool(carried) and not new and claims.finished(session, self._pipeline)
+            later = [one for one in objects if one.stage == "cut-over" or (one.stage == "after" and not built)]
+            return controls + before + missing(session, later, made)
 
     def prepare(self, tables: Sequence[Table], objects: Sequence[Statement] = ()) -> None:
         with self._owner.durably() as session:

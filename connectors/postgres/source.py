@@ -28,12 +28,19 @@ from connectors.postgres.export import Exported, create_slot, import_snapshot, w
 from connectors.postgres.follow import Follower
 from connectors.postgres.held import held_back
 from connectors.postgres.locate import Locator
+from connectors.postgres.names import quote_literal
 from connectors.postgres.not_carried import read_not_carried
 from connectors.postgres.objects import read_objects
 from connectors.postgres.order import read_bounds
 from connectors.postgres.parts import EVERYTHING, Parts, check_parts
 from connectors.postgres.position import Lsn, parse_lsn
-from connectors.postgres.publication import drop_publication, exists, plan_publication, publish_tables
+from connectors.postgres.publication import (
+    drop_publication,
+    drop_statement,
+    exists,
+    plan_publication,
+    publish_tables,
+)
 from connectors.postgres.replication import Session
 from connectors.postgres.sequences import read_sequences
 from connectors.postgres.server import flushed, next_xid, read_identity, verify_server
@@ -364,14 +371,18 @@ class PostgresSource:
         extensions = [one.of[1] for one in self.objects(tables) if one.kind == "extension"]
         return read_not_carried(self._side_asker, tables, extensions)
 
-    def plan(self, tables: Sequence[Table], load: bool) -> list[str]:
-        statements = plan_publication(self._side_asker, self.publication, tables) if self._own_publication else []
+    def plan(self, tables: Sequence[Table], load: bool, leave: bool) -> tuple[list[str], list[str]]:
+        make = plan_publication(self._side_asker, self.publication, tables) if self._own_publication else []
+        drop = []
         if read_slot(self._side_asker, self.slot) is None:
             with self._side_asker.connection() as connection:
                 version = connection.server_version
             kind = {"temporary": self._temporary, "export": load, "failover": self._failover}
-            statements.append(create_statement(self.slot, version, **kind))
-        return statements
+            make.append(create_statement(self.slot, version, **kind))
+            drop.append(f"SELECT pg_drop_replication_slot({quote_literal(self.slot)})")
+        if self._own_publication:
+            drop.append(drop_statement(self.publication))
+        return make, drop if leave else []
 
     def sequences(self, tables: Sequence[Table]) -> list[SequenceValue]:
         return read_sequences(self._side_asker, tables)
