@@ -27,6 +27,7 @@ from cdcd.secrets import Address, expand
 
 Load = Literal["full", "only", "skip"]
 Partitions = Literal["root", "leaves"]
+Objects = Literal["tables", "all"]
 TargetTables = Literal["create", "use", "truncate", "drop"]
 AcknowledgeAfter = Literal["flushed", "replicated"]
 OnError = Literal["stop", "skip"]
@@ -116,6 +117,7 @@ class PipelineSettings(_Settings):
     standby_seconds: float = Field(default=30.0, gt=0, strict=False)
     patience: float = Field(default=60.0, ge=0, strict=False)
     target_tables: TargetTables = "create"
+    objects: Objects = "tables"
     publication: str | None = None
     slot: str | None = None
     failover: bool = False

@@ -20,7 +20,8 @@ class SourceOptions:
     the log is to survive a fail-over of the source. In the source's own language, for a load that no stream follows:
     `where`: by table, a condition that rows must fulfil; `mask`: by table.column, what is read instead of its value.
     `lists_transactions` and `wants_old` are what the sink's facts ask for. `partitions`: "root" or "leaves".
-    `log_disk`: bytes of the disk that holds the source's log, where told."""
+    `log_disk`: bytes of the disk that holds the source's log, where told. `objects`: "tables" with what they need, or
+    "all" that is around them too."""
 
     publication: str | None = None
     slot: str | None = None
@@ -33,6 +34,7 @@ class SourceOptions:
     wants_old: bool = False
     partitions: str = "root"
     log_disk: int | None = None
+    objects: str = "tables"
 
 
 @dataclass(frozen=True, slots=True)

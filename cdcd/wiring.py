@@ -45,6 +45,7 @@ def source(pipeline: Pipeline, facts: SinkFacts | None = None, temporary: bool =
         wants_old=facts is not None and facts.wants_old,
         partitions=settings.partitions,
         log_disk=settings.log_disk,
+        objects=settings.objects,
     )
     return made.source(pipeline.source.url, pipeline.name, told)
 

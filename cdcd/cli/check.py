@@ -15,7 +15,7 @@ import typer
 from rich.console import Console
 
 from cdcd import wiring
-from cdcd.cli.options import File, From, Json, Name, Names, Tables, To, chosen, start_log
+from cdcd.cli.options import Around, File, From, Json, Name, Names, Tables, To, chosen, start_log
 from cdcd.config import Partitions, Pipeline, TargetTables
 from cdcd.contracts import Finding
 from cdcd.engine.examine import Examined, examine
@@ -35,6 +35,7 @@ def check(
     target_tables: Annotated[
         TargetTables | None, typer.Option(help="What `run` is to do at the target, as there.")
     ] = None,
+    objects: Around = None,
     publication: Annotated[
         str | None, typer.Option(help="A publication made by hand: does it send all that is selected?")
     ] = None,
@@ -56,7 +57,7 @@ def check(
         file,
         pipelines,
         {
-            "from": source, "to": target, "tables": tables, "name": name, "target_tables": target_tables,
+            "from": source, "to": target, "tables": tables, "name": name, "target_tables": target_tables, "objects": objects,
             "publication": publication, "slot": slot, "partitions": partitions,
         },
     )  # fmt: skip

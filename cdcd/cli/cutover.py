@@ -20,7 +20,7 @@ import typer
 from rich.console import Console
 
 from cdcd import wiring
-from cdcd.cli.options import File, From, Json, Name, To, chosen, only, start_log
+from cdcd.cli.options import Around, File, From, Json, Name, To, chosen, only, start_log
 from cdcd.config import Pipeline
 from cdcd.contracts import Comparable, Fence
 from cdcd.engine.cutover import Cutover, Record, Wishes
@@ -50,6 +50,7 @@ def cutover(
     compare: Annotated[
         float, typer.Option(metavar="SECONDS", help="How long to compare what changed last, behind the fence.")
     ] = 10.0,
+    objects: Around = None,
     json: Json = False,
 ) -> None:
     """End a migration: the last change reaches the target, sequences are set, what changed last is compared.
@@ -62,7 +63,7 @@ def cutover(
     The daemon goes on running. Everything that takes long is done before the source is fenced; behind the fence it is
     seconds. If anything goes wrong, and on Ctrl-C, the fence is taken down. At the end the record says how to go back.
     """
-    config = chosen(file, [pipeline] if pipeline else None, {"from": source, "to": target, "name": name})
+    config = chosen(file, [pipeline] if pipeline else None, {"from": source, "to": target, "name": name, "objects": objects})
     start_log(config, json)
     one = only(config)
     if not fence and not fenced and not sys.stdin.isatty():

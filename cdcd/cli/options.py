@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cdcd.config import Config, HttpSettings, LogSettings, Pipeline, from_options, read_file
+from cdcd.config import Config, HttpSettings, LogSettings, Objects, Pipeline, from_options, read_file
 from cdcd.errors import UsageError
 from cdcd.log import configure, get_logger
 
@@ -24,6 +24,12 @@ Tables = Annotated[
 ]
 Name = Annotated[
     str | None, typer.Option("--name", help="The pipeline's name. [default: the source's database]", show_default=False)
+]
+Around = Annotated[
+    Objects | None,
+    typer.Option(
+        "--objects", help="tables: with what they need. all: views, functions, triggers, grants too, by pg_dump."
+    ),
 ]
 File = Annotated[
     Path | None, typer.Option("-c", "--config", metavar="FILE", help="Take pipelines from this TOML file.")

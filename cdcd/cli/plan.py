@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import typer
 
 from cdcd import wiring
-from cdcd.cli.options import File, From, Json, Name, Names, Tables, To, chosen, start_log
+from cdcd.cli.options import Around, File, From, Json, Name, Names, Tables, To, chosen, start_log
 from cdcd.config import Load, Partitions, TargetTables
 from cdcd.engine.preview import Preview
 from cdcd.progress import volume
@@ -33,6 +33,7 @@ def plan(
     target_tables: Annotated[
         TargetTables | None, typer.Option(help="What `run` is to do at the target, as there.")
     ] = None,
+    objects: Around = None,
     publication: Annotated[str | None, typer.Option(help="A publication made by hand.", show_default=False)] = None,
     partitions: Annotated[Partitions | None, typer.Option(help="root or leaves, as for `run`.")] = None,
     slot: Annotated[str | None, typer.Option(help="The slot's name, as for `run`.", show_default=False)] = None,
@@ -50,7 +51,7 @@ def plan(
         file,
         pipelines,
         {
-            "from": source, "to": target, "tables": tables, "name": name, "target_tables": target_tables,
+            "from": source, "to": target, "tables": tables, "name": name, "target_tables": target_tables, "objects": objects,
             "publication": publication, "slot": slot, "partitions": partitions,
         },
         {"load": load},

@@ -10,7 +10,7 @@ import typer
 
 from cdcd import daemon, wiring
 from cdcd.cli import live
-from cdcd.cli.options import File, From, Json, Name, Names, Tables, To, chosen, http, start_log
+from cdcd.cli.options import Around, File, From, Json, Name, Names, Tables, To, chosen, http, start_log
 from cdcd.config import AcknowledgeAfter, Load, OnConflict, OnError, Partitions, TargetTables
 from cdcd.errors import UsageError
 from cdcd.progress import Progress, volume
@@ -50,6 +50,7 @@ def run(
         TargetTables | None,
         typer.Option(help="What to do at the target: create (refuses tables with rows), use, truncate or drop them."),
     ] = None,
+    objects: Around = None,
     publication: Annotated[
         str | None, typer.Option(help="A publication made by hand. [default: cdcd_<name>]", show_default=False)
     ] = None,
@@ -117,7 +118,7 @@ def run(
         file,
         pipelines,
         {
-            "from": source, "to": target, "tables": tables, "name": name, "target_tables": target_tables,
+            "from": source, "to": target, "tables": tables, "name": name, "target_tables": target_tables, "objects": objects,
             "publication": publication, "slot": slot, "chunks_per_snapshot": chunks_per_snapshot, "loaders": loaders,
             "chunk_bytes": chunk_bytes, "group_bytes": group_bytes, "table_poll": table_poll,
             "standby_seconds": standby_seconds, "patience": patience, "failover": failover or None,

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from cdcd import wiring
-from cdcd.cli.options import File, From, Json, Name, Names, Tables, To, chosen, start_log
+from cdcd.cli.options import Around, File, From, Json, Name, Names, Tables, To, chosen, start_log
 from cdcd.engine.sequences import WRONG
 from cdcd.errors import Stopped
 from cdcd.model.sequence import SequenceDone
@@ -25,6 +25,7 @@ def sequences(
     tables: Tables = None,
     name: Name = None,
     file: File = None,
+    objects: Around = None,
     json: Json = False,
 ) -> int:
     """Set the target's sequences to where the source's stand. At any time; never backwards.
@@ -36,7 +37,7 @@ def sequences(
     Example:
       cdcd sequences -c cdcd.toml shop
     """
-    config = chosen(file, pipelines, {"from": source, "to": target, "tables": tables, "name": name})
+    config = chosen(file, pipelines, {"from": source, "to": target, "tables": tables, "name": name, "objects": objects})
     start_log(config, json)
     found = {pipeline.name: wiring.set_sequences(pipeline) for pipeline in config.pipelines}
     if json:

@@ -19,7 +19,7 @@ class Statement:
     "table", "index", "comment"…; `table` is the id of the table it belongs to, "": to none. `needs` is the oldest
     server version (as the product counts) that knows it, 0: every one. `uses` names functions of the application
     without which it fails. `on` is what it is made on, where that is a part of the table: nothing to do without it.
-    `undo` takes back what is made at cut-over, for those who go back."""
+    `undo` takes back what is made at cut-over, for those who go back. `roles` are those it names."""
 
     kind: str
     text: str
@@ -30,6 +30,7 @@ class Statement:
     uses: tuple[str, ...] = ()
     on: Thing = ()
     undo: str = ""
+    roles: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:

@@ -10,6 +10,7 @@ from cdcd.model.schema import Statement
 from cdcd.model.table import Table
 from connectors.postgres.ddl import labels_of, missing_type, plan_tables
 from connectors.postgres.findings import finding
+from connectors.postgres.grants import OTHERS
 from connectors.postgres.missing import missing
 from connectors.postgres.names import quote_identifier
 from connectors.postgres.objects_types import types_there
@@ -38,6 +39,8 @@ def check_objects(
         *_versions(session, plan),
         *_functions(session, plan),
         *_extensions(session, plan),
+        *_roles(session, plan),
+        *_others(session, plan),
         *_other_types(session, objects),
         *(found for table in tables if table.id in made - given for found in _missing_types(session, table)),
     ]
@@ -46,15 +49,18 @@ def check_objects(
 def _versions(session: Session, plan: Sequence[Statement]) -> Iterator[Finding]:
     for one in plan:
         if one.needs > session.version:
+            left_out = one.kind == "grant"
             yield finding(
                 "PT-NEEDS", f"{one.kind} {one.name}: the target is PostgreSQL {session.version // 10000}, and "
                 f"only {one.needs // 10000} knows it", one.text,
-                "make the table at the target as it can be there, and choose target_tables = use",
+                "" if left_out else "make the table at the target as it can be there, and choose target_tables = use",
+                level="warning" if left_out else None,
             )  # fmt: skip
 
 
 def _functions(session: Session, plan: Sequence[Statement]) -> Iterator[Finding]:
-    used = sorted({name for one in plan for name in one.uses})
+    made = {one.of[2] for one in plan if one.of[0] == "object"}
+    used = sorted({name for one in plan for name in one.uses} - made)
     gone = {row[0] for row in session.rows(_FUNCTIONS, (used,))} if used else set()
     for one in plan:
         for name in one.uses:
@@ -62,6 +68,28 @@ def _functions(session: Session, plan: Sequence[Statement]) -> Iterator[Finding]
                 level = "warning" if one.kind == "default" else None
                 yield finding("PT-FUNCTION", f"{one.kind} {one.name} calls {name}, which is not at the target",
                               one.text, "create that function there first", level=level)  # fmt: skip
+
+
+def _roles(session: Session, plan: Sequence[Statement]) -> Iterator[Finding]:
+    """Each role once."""
+    named: dict[str, Statement] = {}
+    for one in plan:
+        for role in one.roles:
+            named.setdefault(role, one)
+    there = {row[0] for row in session.rows("SELECT rolname FROM pg_roles")} if named else set()
+    for role in sorted(named.keys() - there):
+        yield finding("PT-ROLE", f"the role {role} is not at the target", named[role].text,
+                      f"CREATE ROLE {quote_identifier(role)} NOLOGIN -- or as it is at the source")  # fmt: skip
+
+
+def _others(session: Session, plan: Sequence[Statement]) -> Iterator[Finding]:
+    """By hand granted, it is there, and is found no more."""
+    wanted = [one for one in plan if one.kind == "grant"]
+    names = [list(range(len(wanted))), [one.of[1] for one in wanted], [one.of[2] for one in wanted]]
+    for (number,) in session.rows(OTHERS, names) if wanted else []:
+        one = wanted[number]
+        yield finding("PT-GRANT", f"{one.of[1].lower()} {one.of[2]} belongs to another role at the target", one.text,
+                      one.text)  # fmt: skip
 
 
 def _extensions(session: Session, plan: Sequence[Statement]) -> Iterator[Finding]:

@@ -29,6 +29,7 @@ def source(url: Url, name: str, options: SourceOptions) -> PostgresSource:
         wants_old=options.wants_old,
         partitions=options.partitions,
         log_disk=options.log_disk,
+        objects=options.objects,
     )
 
 

@@ -98,6 +98,8 @@ FINDINGS: dict[str, tuple[str, str]] = {
         "error", "Something that is to be made calls a function that is not at the target. A default is left out: a "
         "warning."
     ),
+    "PT-ROLE": ("error", "A privilege or a policy that is to be made names a role that is not at the target."),
+    "PT-GRANT": ("error", "A privilege is to be granted on something of another role's: by hand, by that role."),
     # The target: tables that are there
     "PT-NO-TABLE": ("error", "What bears a table's name is a view, a materialized view or a foreign table."),
     "PT-USAGE": ("error", "The role may not use the schema of a table."),

@@ -4,6 +4,7 @@ the target is better off without as long as we write there."""
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import groupby
 
 from cdcd.errors import CdcdError
@@ -34,6 +35,15 @@ WHERE n.nspname || '.' || c.relname = ANY (%s) AND pg_has_role(c.relowner, 'USAG
 """
 
 
+def staged(session: Session, objects: Sequence[Statement], replica: bool) -> list[Statement]:
+    """The objects with the stages that they have for our role: a trigger that would fire for what we write waits for
+    the cut-over. Without the privileges that the server's version does not know."""
+    known = [one for one in objects if one.kind != "grant" or one.needs <= session.version]
+    if replica:
+        return known
+    return [replace(one, stage="cut-over") if one.kind == "trigger" and one.table else one for one in known]
+
+
 def plan_stage(session: Session, objects: Sequence[Statement], stage: Stage) -> list[Statement]:
     """What of a later stage is missing now, where all tables are there."""
     return missing(session, [one for one in objects if one.stage == stage])
@@ -44,7 +54,7 @@ def build(writer: Writer, pipeline: str, tables: Sequence[Table], objects: Seque
     with writer.durably() as session:
         if writer.replica:
             check_stayed(session, tables)
-        wanted = plan_stage(session, objects, "after")
+        wanted = plan_stage(session, staged(session, objects, writer.replica), "after")
         again = postponed(session, pipeline)
     for _, its in groupby(wanted, key=lambda one: one.of):
         with writer.durably() as session:
@@ -63,7 +73,7 @@ def build(writer: Writer, pipeline: str, tables: Sequence[Table], objects: Seque
 
 def plan_hand_over(session: Session, objects: Sequence[Statement]) -> tuple[list[Statement], list[Statement]]:
     """What is missing for the application to write here: what our role may make, and what others must."""
-    wanted = plan_stage(session, objects, "cut-over")
+    wanted = plan_stage(session, staged(session, objects, replica=False), "cut-over")
     mine = {row[0] for row in session.rows(_MINE, ([one.table for one in wanted],))}
     return [one for one in wanted if one.table in mine], [one for one in wanted if one.table not in mine]
 

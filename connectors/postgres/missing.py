@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from cdcd.model.schema import Statement, Thing
+from connectors.postgres.grants import GRANTED, REVOKED
 from connectors.postgres.sessions import Session
 
 _NAMED = """
@@ -34,7 +35,41 @@ WHERE a.attidentity IS DISTINCT FROM 'd'
 """
 """What is there of ALWAYS: whatever may not be made so."""
 
+_OBJECTS = """
+SELECT w.number FROM unnest(%s::int[], %s::text[], %s::text[]) w (number, type, identity)
+JOIN (SELECT i.type, i.identity FROM (
+          SELECT 'pg_class'::regclass::oid AS class, oid FROM pg_class WHERE relkind IN ('v', 'm', 'S', 'i')
+          {catalogues}) o,
+      LATERAL pg_identify_object(o.class, o.oid, 0) i WHERE o.oid >= 16384) x USING (type, identity)
+""".format(
+    catalogues=" ".join(
+        f"UNION ALL SELECT '{catalogue}'::regclass, oid FROM {catalogue}"
+        for catalogue in (
+            "pg_proc", "pg_type", "pg_trigger", "pg_rewrite", "pg_policy", "pg_statistic_ext", "pg_operator", "pg_cast",
+            "pg_conversion", "pg_collation", "pg_ts_config", "pg_ts_dict", "pg_constraint", "pg_attrdef",
+        )
+    )
+)  # fmt: skip
+"""By type and identity, as pg_identify_object tells them at both ends."""
+
+_RELATIONS = """
+SELECT w.number FROM unnest(%s::int[], %s::text[], %s::text[]) w (number, schema, name)
+JOIN pg_namespace n ON n.nspname = w.schema JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = w.name
+WHERE {true}
+"""
+
+# pg_dump makes a view that a constraint is a part of as an empty one first, whose rule speaks of no other relation.
+_BODY = """EXISTS (SELECT FROM pg_rewrite r JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid
+                   WHERE r.ev_class = c.oid AND d.refclassid = 'pg_class'::regclass AND d.refobjid <> c.oid)"""
+
 _KINDS = {
+    "object": _OBJECTS,
+    "row security": _RELATIONS.format(true="c.relrowsecurity"),
+    "forced": _RELATIONS.format(true="c.relforcerowsecurity"),
+    "populated": _RELATIONS.format(true="c.relispopulated"),
+    "view body": _RELATIONS.format(true=_BODY),
+    "grant": GRANTED,
+    "revoke": REVOKED,
     "schema": _ALONE.format(catalogue="pg_namespace", name="nspname"),
     "extension": _ALONE.format(catalogue="pg_extension", name="extname"),
     "type": _NAMED.format(catalogue="pg_type", namespace="typnamespace", name="typname", more=""),

@@ -27,13 +27,23 @@ WHERE n.nspname = ANY (%s) ORDER BY 1
 """
 
 
-def read_objects(asker: Asker, tables: Sequence[Table], trees: bool) -> list[Statement]:
-    """What belongs to no table comes first, then what is made before the data, after it, and at cut-over. `trees`:
-    partitioned tables with their partitions; else plain."""
+STAGES = ("before", "after", "cut-over")
+
+
+def read_relations(asker: Asker, tables: Sequence[Table], trees: bool) -> Relations:
+    """The tables; with their partitions, where these come as `trees`."""
     by_oid = {table.oid: table for table in tables}
-    relations: Relations = {
-        oid: (schema, name, by_oid[root]) for root, oid, schema, name in asker.ask(_RELATIONS, list(by_oid), trees)
-    }
+    found = asker.ask(_RELATIONS, list(by_oid), trees)
+    return {oid: (schema, name, by_oid[root]) for root, oid, schema, name in found}
+
+
+def read_objects(
+    asker: Asker, tables: Sequence[Table], trees: bool, relations: Relations | None = None
+) -> list[Statement]:
+    """What belongs to no table comes first, then what is made before the data, after it, and at cut-over. `trees`:
+    partitioned tables with their partitions; else plain. `relations`: those read already."""
+    if relations is None:
+        relations = read_relations(asker, tables, trees)
     uses = read_functions(asker, list(relations))
     found = [
         *read_types(asker, list(relations)),
@@ -45,5 +55,4 @@ def read_objects(asker: Asker, tables: Sequence[Table], trees: bool) -> list[Sta
     schemas = [one.of[1] for one in statements if one.kind == "schema"]
     for name, comment in asker.ask(_SCHEMAS, schemas):
         statements += comment_on("SCHEMA", quote_identifier(name), comment, ("schema", name))
-    order = ("before", "after", "cut-over")
-    return sorted(statements, key=lambda statement: order.index(statement.stage))
+    return sorted(statements, key=lambda statement: STAGES.index(statement.stage))

@@ -72,7 +72,7 @@ def read_after(asker: Asker, relations: Relations, uses: Uses) -> Iterator[State
                 text = start + text.removeprefix(f"{start}ONLY ")
         stage = _stage(identity)
         needs = NULLS_NOT_DISTINCT if not_distinct else 0
-        yield Statement("index", text, of, table.id, stage, needs, uses.get(index, ()), _on(relations[oid]))
+        yield Statement("index", text, of, table.id, stage, needs, uses.get(index, ()), on_partition(relations[oid]))
         for said in comment_on("INDEX", f"{quote_identifier(schema)}.{quoted}", comment, of, table.id):
             yield _at(said, stage)
     yield from _constraints(asker, relations, uses)
@@ -96,7 +96,7 @@ def _constraints(asker: Asker, relations: Relations, uses: Uses) -> Iterator[Sta
             needs = max(needs, 170000)
         text = f"ALTER TABLE {full} ADD CONSTRAINT {quote_identifier(name)} {text}"
         calls = uses.get(constraint, ())
-        yield Statement(kinds[kind], text, of, table.id, stage, needs, calls, _on(relations[oid]))
+        yield Statement(kinds[kind], text, of, table.id, stage, needs, calls, on_partition(relations[oid]))
         for said in comment_on("CONSTRAINT", f"{quote_identifier(name)} ON {full}", comment, of, table.id):
             yield _at(said, stage)
 
@@ -122,7 +122,7 @@ def _stage(identity: bool) -> Any:
     return "before" if identity else "after"
 
 
-def _on(relation: tuple[str, str, Table]) -> tuple[str, ...]:
+def on_partition(relation: tuple[str, str, Table]) -> tuple[str, ...]:
     """A partition of its own name may be missing, where the target's table is no tree, or another one."""
     schema, name, table = relation
     return () if (schema, name) == (table.schema, table.name) else ("table", schema, name)

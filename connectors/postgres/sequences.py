@@ -9,6 +9,7 @@ from cdcd.model.sequence import SequenceDone, SequenceValue
 from cdcd.model.table import Table
 from connectors.postgres.ask import Asker
 from connectors.postgres.names import quote_identifier
+from connectors.postgres.scope import free_sequences
 from connectors.postgres.sessions import Session
 
 # Owned by a column (a: serial and OWNED BY, i: identity), or used by a column's default. A column of a partition
@@ -24,7 +25,9 @@ FROM (SELECT d.objid AS sequence, d.refobjid AS owner, d.refobjsubid AS number F
       SELECT d.refobjid, NULL, NULL FROM pg_attrdef e
       JOIN pg_depend d ON d.classid = 'pg_attrdef'::regclass AND d.objid = e.oid
                       AND d.refclassid = 'pg_class'::regclass
-      WHERE e.adrelid = ANY (%(tables)s::oid[])) u
+      WHERE e.adrelid = ANY (%(tables)s::oid[])
+      UNION ALL
+      SELECT unnest(%(free)s::oid[]), NULL, NULL) u
 JOIN pg_class s ON s.oid = u.sequence AND s.relkind = 'S' JOIN pg_namespace n ON n.oid = s.relnamespace
 LEFT JOIN pg_class t ON t.oid = u.owner LEFT JOIN pg_namespace tn ON tn.oid = t.relnamespace
 LEFT JOIN pg_attribute a ON a.attrelid = u.owner AND a.attnum = u.number
@@ -58,10 +61,11 @@ FROM {sequence} s
 """
 
 
-def read_sequences(asker: Asker, tables: Sequence[Table]) -> list[SequenceValue]:
-    """Those that the tables' columns own or take their defaults from, by name."""
+def read_sequences(asker: Asker, tables: Sequence[Table], everything: bool = False) -> list[SequenceValue]:
+    """Those that the tables' columns own or take their defaults from, by name; with `everything`, nobody's too."""
+    free = free_sequences(asker, [table.oid for table in tables]) if everything else []
     with asker.connection() as connection, connection.cursor() as cursor:
-        cursor.execute(_SEQUENCES, {"tables": [table.oid for table in tables]})
+        cursor.execute(_SEQUENCES, {"tables": [table.oid for table in tables], "free": free})
         found = cursor.fetchall()
         readable = [number for number, row in enumerate(found) if row[4]]
         values = {}

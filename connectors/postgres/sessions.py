@@ -27,6 +27,8 @@ PIECE = 1 << 18
 SETTINGS: Mapping[str, str] = {
     # In a COPY the server then speaks for one reason only (_Feed).
     "client_min_messages": "error",
+    # A function's body may speak of what is made after it.
+    "check_function_bodies": "off",
 }
 
 NOTICE = "SET client_connection_check_interval = '2s'"

@@ -23,7 +23,7 @@ from connectors.postgres.check_target import carried_tables, check_target
 from connectors.postgres.cycle import readers
 from connectors.postgres.ddl import make_tables, plan_tables
 from connectors.postgres.exceptions import STOP, Policy
-from connectors.postgres.finish import build, hand_over, plan_hand_over
+from connectors.postgres.finish import build, hand_over, plan_hand_over, staged
 from connectors.postgres.forms import target_forms
 from connectors.postgres.labels import add_labels
 from connectors.postgres.load import load_chunk
@@ -117,12 +117,14 @@ class PostgresSink:
     def plan(self, tables: Sequence[Table], objects: Sequence[Statement]) -> list[Statement]:
         with self._sessions.brief() as session:
             controls = [Statement("control", text, ("schema", "cdcd")) for text in control.plan(session)]
+            objects = staged(session, objects, self._sessions.try_replica(session))
             carried = carried_tables(session, self._pipeline)
             new = [table for table in tables if table.id not in carried]
             before = plan_tables(session, new, [one for one in objects if one.table not in carried], self._policy)
             made = {one.table for one in before if one.kind == "table"}
             built = bool(carried) and not new and claims.finished(session, self._pipeline)
             later = [one for one in objects if one.stage == "cut-over" or (one.stage == "after" and not built)]
+            later = [one for stage in ("after", "cut-over") for one in later if one.stage == stage]
             return controls + before + missing(session, later, made)
 
     def prepare(self, tables: Sequence[Table], objects: Sequence[Statement] = ()) -> None:

@@ -30,7 +30,8 @@ from connectors.postgres.held import held_back
 from connectors.postgres.locate import Locator
 from connectors.postgres.names import quote_literal
 from connectors.postgres.not_carried import read_not_carried
-from connectors.postgres.objects import read_objects
+from connectors.postgres.objects import read_objects, read_relations
+from connectors.postgres.objects_all import Around, read_all
 from connectors.postgres.order import read_bounds
 from connectors.postgres.parts import EVERYTHING, Parts, check_parts
 from connectors.postgres.position import Lsn, parse_lsn
@@ -68,7 +69,7 @@ class PostgresSource:
 
     `temporary`: the slot lives as long as this object (for tail). `failover`: standbys keep it too. `binary`: ask for
     binary values where all tables allow it. `partitions`: "root", or "leaves": each partition is a table of its own.
-    `log_disk`: see Asked. `parts`: what a load copies.
+    `log_disk`: see Asked. `parts`: what a load copies. `objects`: "tables", or "all" that is around them, by pg_dump.
     """
 
     def __init__(
@@ -88,6 +89,7 @@ class PostgresSource:
         status_seconds: float = 10.0,
         partitions: str = "root",
         log_disk: int | None = None,
+        objects: str = "tables",
     ) -> None:
         self.name = name
         self.slot = slot or f"cdcd_{name}"
@@ -96,6 +98,7 @@ class PostgresSource:
         self._own_slot = slot is None
         self._by_root = partitions == "root"
         self._log_disk = log_disk
+        self._everything = objects == "all"
         self._url: Callable[[], str] = url if callable(url) else lambda: url
         self._temporary = temporary
         self._failover = failover
@@ -365,11 +368,20 @@ class PostgresSource:
         return self._comparer
 
     def objects(self, tables: Sequence[Table], trees: bool = False) -> list[Statement]:
-        return read_objects(self._side_asker, tables, trees)
+        return self._around(tables, trees).statements
+
+    def _around(self, tables: Sequence[Table], trees: bool) -> Around:
+        relations = read_relations(self._side_asker, tables, trees)
+        own = read_objects(self._side_asker, tables, trees, relations)
+        if not self._everything:
+            return Around(own, [])
+        return read_all(self._side_asker, self._url(), f"{self._app}/dump", relations, own, self._wake)
 
     def not_carried(self, tables: Sequence[Table]) -> list[NotCarried]:
-        extensions = [one.of[1] for one in self.objects(tables) if one.kind == "extension"]
-        return read_not_carried(self._side_asker, tables, extensions)
+        around = self._around(tables, False)
+        extensions = [one.of[1] for one in around.statements if one.kind == "extension"]
+        left_out = around.left_out if self._everything else None
+        return read_not_carried(self._side_asker, tables, extensions, left_out)
 
     def plan(self, tables: Sequence[Table], load: bool, leave: bool) -> tuple[list[str], list[str]]:
         make = plan_publication(self._side_asker, self.publication, tables) if self._own_publication else []
@@ -385,7 +397,7 @@ class PostgresSource:
         return make, drop if leave else []
 
     def sequences(self, tables: Sequence[Table]) -> list[SequenceValue]:
-        return read_sequences(self._side_asker, tables)
+        return read_sequences(self._side_asker, tables, self._everything)
 
     def check(self, tables: Sequence[Table]) -> list[Finding]:
         asked = Asked(
