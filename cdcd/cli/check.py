@@ -57,8 +57,8 @@ def check(
         file,
         pipelines,
         {
-            "from": source, "to": target, "tables": tables, "name": name, "target_tables": target_tables, "objects": objects,
-            "publication": publication, "slot": slot, "partitions": partitions,
+            "from": source, "to": target, "tables": tables, "name": name, "target_tables": target_tables,
+            "objects": objects, "publication": publication, "slot": slot, "partitions": partitions,
         },
     )  # fmt: skip
     start_log(config, json)

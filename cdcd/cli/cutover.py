@@ -63,7 +63,8 @@ def cutover(
     The daemon goes on running. Everything that takes long is done before the source is fenced; behind the fence it is
     seconds. If anything goes wrong, and on Ctrl-C, the fence is taken down. At the end the record says how to go back.
     """
-    config = chosen(file, [pipeline] if pipeline else None, {"from": source, "to": target, "name": name, "objects": objects})
+    given = {"from": source, "to": target, "name": name, "objects": objects}
+    config = chosen(file, [pipeline] if pipeline else None, given)
     start_log(config, json)
     one = only(config)
     if not fence and not fenced and not sys.stdin.isatty():

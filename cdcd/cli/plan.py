@@ -51,8 +51,8 @@ def plan(
         file,
         pipelines,
         {
-            "from": source, "to": target, "tables": tables, "name": name, "target_tables": target_tables, "objects": objects,
-            "publication": publication, "slot": slot, "partitions": partitions,
+            "from": source, "to": target, "tables": tables, "name": name, "target_tables": target_tables,
+            "objects": objects, "publication": publication, "slot": slot, "partitions": partitions,
         },
         {"load": load},
     )  # fmt: skip
