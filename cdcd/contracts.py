@@ -213,8 +213,8 @@ class Source(Protocol):
         for a copy that is not followed; else as a plain one, which takes rows of partitions that come later."""
         ...
 
-    def not_carried(self, tables: Sequence[Table]) -> list[NotCarried]:
-        """Any thread. What is at the source, in the tables' schemas, and comes with none of these statements."""
+    def not_carried(self, tables: Sequence[Table], trees: bool) -> list[NotCarried]:
+        """Any thread. What is at the source, around these tables, and comes with none of these statements."""
         ...
 
     def plan(self, tables: Sequence[Table], load: bool, leave: bool) -> tuple[list[str], list[str]]:

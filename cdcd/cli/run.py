@@ -120,7 +120,8 @@ def run(
         {
             "from": source, "to": target, "tables": tables, "name": name, "target_tables": target_tables,
             "objects": objects, "publication": publication, "slot": slot,
-            "chunks_per_snapshot": chunks_per_snapshot, "loaders": loaders, "chunk_bytes": chunk_bytes, "group_bytes": group_bytes, "table_poll": table_poll,
+            "chunks_per_snapshot": chunks_per_snapshot, "loaders": loaders,
+            "chunk_bytes": chunk_bytes, "group_bytes": group_bytes, "table_poll": table_poll,
             "standby_seconds": standby_seconds, "patience": patience, "failover": failover or None,
             "acknowledge_after": acknowledge_after, "on_error": on_error, "on_conflict": on_conflict,
             "max_exceptions": max_exceptions, "partitions": partitions, "log_disk": log_disk,

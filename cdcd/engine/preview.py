@@ -46,7 +46,7 @@ def preview(source: Source, sink: Sink, options: Options) -> Preview:
         statements,
         [(table, len(plan(source, table, options)) if load else 0) for table in tables],
         source.sequences(tables),
-        source.not_carried(tables),
+        source.not_carried(tables, options.trees),
     )
 
 

@@ -228,7 +228,7 @@ class MemorySource:
     def objects(self, tables: Sequence[Table], trees: bool = False) -> list[Statement]:
         return []
 
-    def not_carried(self, tables: Sequence[Table]) -> list[NotCarried]:
+    def not_carried(self, tables: Sequence[Table], trees: bool) -> list[NotCarried]:
         return []
 
     def plan(self, tables: Sequence[Table], load: bool, leave: bool) -> tuple[list[str], list[str]]:

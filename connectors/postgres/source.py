@@ -29,7 +29,7 @@ from connectors.postgres.follow import Follower
 from connectors.postgres.held import held_back
 from connectors.postgres.locate import Locator
 from connectors.postgres.names import quote_literal
-from connectors.postgres.not_carried import read_not_carried
+from connectors.postgres.not_carried import partitions, read_not_carried
 from connectors.postgres.objects import read_objects, read_relations
 from connectors.postgres.objects_all import Around, read_all
 from connectors.postgres.order import read_bounds
@@ -377,11 +377,12 @@ class PostgresSource:
             return Around(own, [])
         return read_all(self._side_asker, self._url(), f"{self._app}/dump", relations, own, self._wake)
 
-    def not_carried(self, tables: Sequence[Table]) -> list[NotCarried]:
-        around = self._around(tables, False)
+    def not_carried(self, tables: Sequence[Table], trees: bool) -> list[NotCarried]:
+        around = self._around(tables, trees)
         extensions = [one.of[1] for one in around.statements if one.kind == "extension"]
         left_out = around.left_out if self._everything else None
-        return read_not_carried(self._side_asker, tables, extensions, left_out)
+        found = read_not_carried(self._side_asker, tables, extensions, left_out)
+        return found if trees else [*found, *(partitions(table) for table in tables if table.partitioned)]
 
     def plan(self, tables: Sequence[Table], load: bool, leave: bool) -> tuple[list[str], list[str]]:
         make = plan_publication(self._side_asker, self.publication, tables) if self._own_publication else []
