@@ -3,11 +3,15 @@ ends; and what cannot come is found before anything is started."""
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
 from tests.met.pair import Pair
 from tests.servers.postgres import Postgres
+from tests.servers.roles import PASSWORDS, TARGET_REPLICA
+from tests.waiting import wait_until
 
 AROUND = r"""
 CREATE EXTENSION hstore;
@@ -146,3 +150,125 @@ def test_everything_around_the_tables_comes_with_them(whole: Pair) -> None:
     assert whole.target.admin("INSERT INTO base (id) VALUES (500) RETURNING m, k") == [(1000, "a")]
     noted = "SELECT what FROM log WHERE id > 1 ORDER BY what"
     assert whole.target.admin(noted) == [("alwaysINSERT",), ("ordinaryINSERT",)], "before that, none fired"
+
+
+def triggers(pair: Pair) -> list[str]:
+    return [row[0] for row in pair.target.sql("SELECT tgname FROM pg_trigger WHERE NOT tgisinternal ORDER BY 1")]
+
+
+@pytest.mark.failure("T-PT-8")
+def test_what_acts_on_rows_waits_for_the_cut_over(whole: Pair) -> None:
+    """Triggers that our role keeps from firing come with all others; the rest by `cutover`, and the record takes them
+    back."""
+    daemon = whole.follow(*ALL)
+    kept_off = whole.target.role == TARGET_REPLICA
+    assert triggers(whole) == (["idle", "instead", "ordinary"] if kept_off else ["instead"])
+    whole.source.sql("INSERT INTO base (id, n) VALUES (101, 2), (102, 4); UPDATE base SET n = 8 WHERE id = 101")
+    whole.source.sql("DELETE FROM log WHERE id < 5")
+    whole.wait_equal(*CARRIED)
+    done = whole.command("cutover", "--fenced", *ALL, "--json").json()
+    whole.equal(*CARRIED)
+    around(whole)
+    assert whole.source.sql("SELECT count(*) FROM log WHERE id < 3") == [(1,)], "the rule was at work"
+    *undo, _ = done["way_back"]["now"]
+    assert len(undo) == len(done["made"]) == (4 if kept_off else 6)
+    for line in undo:
+        whole.target.sql(line.partition(";")[0])
+    whole.source.sql("INSERT INTO base (id, n) VALUES (103, 2)")
+    whole.wait_equal(*CARRIED)
+    daemon.stop()
+
+
+LOCKED = {
+    "before the data": "CREATE SCHEMA lib",
+    "after it": "LOCK TABLE base IN ROW EXCLUSIVE MODE",
+    "views are refreshed": "LOCK TABLE summed IN ROW EXCLUSIVE MODE",
+}
+
+
+@pytest.mark.parametrize("when", LOCKED)
+def test_a_kill_between_the_parts(whole: Pair, when: str) -> None:
+    """What is missing is made by the next run, and nothing twice."""
+    holder = whole.target.connect()
+    with holder.cursor() as cursor:
+        if when == "before the data":
+            cursor.execute(f"BEGIN; {LOCKED[when]}")
+        daemon = whole.cdcd("run", *whole.ends, "--load", "only", *ALL)
+        if when != "before the data":
+            table = LOCKED[when].split()[2]
+            there = f"SELECT to_regclass('public.{table}') IS NOT NULL"
+            wait_until(lambda: whole.target.sql(there) == [(True,)], 30, "the table")
+            cursor.execute(f"BEGIN; {LOCKED[when]}")
+        blocked = "SELECT FROM pg_stat_activity WHERE datname = %s AND wait_event_type = 'Lock'"
+        wait_until(lambda: whole.target.admin(blocked, whole.target.name) != [] or not daemon.running, 30, "a wait")
+        daemon.kill()
+        holder.close()
+    whole.run("--load", "only", *ALL)
+    whole.equal(*CARRIED)
+    around(whole)
+
+
+def test_roles_that_are_not_there_are_found_before_the_start(whole: Pair) -> None:
+    whole.source.server.execute("DROP ROLE IF EXISTS cdcd_nobody; CREATE ROLE cdcd_nobody")
+    whole.source.sql("GRANT DELETE ON base TO cdcd_nobody; CREATE POLICY his ON base TO cdcd_nobody USING (false)")
+    whole.source.sql("GRANT USAGE ON SCHEMA public TO cdcd_reader")
+    try:
+        whole.run("--load", "only", *ALL, code=3)
+        assert whole.slots() == [], "something was started"
+        told = whole.command("check", *ALL, "--json", code=3).json()["pipelines"][0]["findings"]
+        mend = {one["id"]: one["mend"] for one in told if one["level"] == "error"}
+        assert mend["PT-ROLE"].startswith('CREATE ROLE "cdcd_nobody"') and mend.keys() == {"PT-ROLE", "PT-GRANT"}
+        for statement in mend.values():
+            whole.target.admin(statement)
+        whole.run("--load", "only", *ALL)
+        around(whole)
+    finally:
+        for end in (whole.source, whole.target):
+            end.admin("DROP OWNED BY cdcd_nobody")
+            end.server.execute("DROP ROLE cdcd_nobody")
+
+
+@pytest.mark.parametrize("selected", [["public.base"], ["public.log"]])
+def test_what_depends_on_other_tables_stays(whole: Pair, selected: list[str]) -> None:
+    options = [*ALL, "--tables", *selected]
+    told = whole.command("plan", *options, "--load", "only", "--json").json()["pipelines"][0]["not_carried"]
+    left = {one["name"] for one in told if one["kind"] in ("view", "materialized view", "trigger")}
+    whole.run("--load", "only", *options)
+    views = {row[0] for row in whole.target.sql("SELECT viewname FROM pg_views WHERE schemaname = 'public'")}
+    if selected == ["public.base"]:
+        assert views == {"one", 'two "2" odd'} and {"public.grouped", "public.over_grouped"} <= left
+    else:
+        assert not views and "public.one" in left and triggers(whole) == []
+
+
+def test_passwords_are_in_no_command_line(whole: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Recorded by programs in the place of both."""
+    assert isinstance(whole.source.server, Postgres)
+    for name in ("pg_dump", "pg_restore"):
+        real = whole.source.server.bin / name
+        (tmp_path / name).write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" >> {tmp_path}/words\nexec {real} "$@"\n')
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    whole.command("plan", *ALL)
+    words = (tmp_path / "words").read_text()
+    assert "--use-list" in words and f"dbname={whole.source.name}" in words
+    for password in PASSWORDS.values():
+        assert not any(part in words for part in (password, quote(password, safe=""), password.replace("'", "\\'")))
+
+
+@pytest.mark.parametrize("found", ["none", "an older one", "one that fails"])
+def test_without_a_pg_dump_that_fits_nothing_is_started(
+    whole: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, found: str
+) -> None:
+    if found != "none":
+        for name in ("pg_dump", "pg_restore"):
+            version = 12 if found == "an older one" else 99
+            script = f'#!/bin/sh\n[ "$1" = --version ] && echo "pg_dump (PostgreSQL) {version}.1" && exit\n'
+            (tmp_path / name).write_text(f"{script}echo 'pg_dump: error: it is broken' >&2; exit 1\n")
+            (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    broken = found == "one that fails"
+    told = whole.run("--load", "only", *ALL, code=6 if broken else 2).text()
+    assert ("it is broken" if broken else "needs pg_dump and pg_restore of PostgreSQL 18 or newer") in told
+    assert "12.1" in told or found != "an older one"
+    assert whole.slots() == [] and whole.target.sql("SELECT to_regclass('public.base') IS NULL") == [(True,)]
