@@ -97,7 +97,8 @@ def _extensions(session: Session, plan: Sequence[Statement]) -> Iterator[Finding
     for name, available, allowed in session.rows(_EXTENSIONS, (list(wanted),)) if wanted else []:
         if not available:
             yield finding("PT-EXTENSION", f"the target's server has no extension {name}", name,
-                          f"install its package there, or leave out the tables that need {name}")  # fmt: skip
+                          f"install its package there, or leave out the tables that need {name}; where none does, "
+                          "DROP EXTENSION at the source or choose objects = tables")  # fmt: skip
         elif not allowed:
             yield finding("PT-EXTENSION", f"only a superuser may create the extension {name} at the target",
                           name, wanted[name].text)  # fmt: skip

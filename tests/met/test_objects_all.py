@@ -2,13 +2,15 @@
 ends; and what cannot come is found before anything is started."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import quote
 
 import pytest
 
+from tests.fix_daemon import Daemon
 from tests.met.pair import Pair
+from tests.servers import Database
 from tests.servers.postgres import Postgres
 from tests.servers.roles import PASSWORDS, TARGET_REPLICA
 from tests.waiting import wait_until
@@ -272,3 +274,21 @@ def test_without_a_pg_dump_that_fits_nothing_is_started(
     assert ("it is broken" if broken else "needs pg_dump and pg_restore of PostgreSQL 18 or newer") in told
     assert "12.1" in told or found != "an older one"
     assert whole.slots() == [] and whole.target.sql("SELECT to_regclass('public.base') IS NULL") == [(True,)]
+
+
+def test_extensions_that_the_target_cannot_have(
+    source_db15: Database, target_db: Database, cdcd: Callable[..., Daemon], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One is not there in a later version, one only a superuser may make."""
+    pair = Pair(source_db15, target_db, cdcd)
+    with_pg_dump(pair, monkeypatch)
+    pair.source.admin("CREATE EXTENSION adminpack; CREATE EXTENSION pg_buffercache")
+    pair.source.sql("CREATE TABLE t (id int PRIMARY KEY); INSERT INTO t VALUES (1)")
+    told = pair.command("check", *ALL, "--json", code=3).json()["pipelines"][0]["findings"]
+    missing, forbidden = (one for one in told if one["id"] == "PT-EXTENSION")
+    assert "no extension adminpack" in missing["message"] and "only a superuser" in forbidden["message"]
+    pair.run("--load", "only", *ALL, code=3)
+    pair.source.admin("DROP EXTENSION adminpack")
+    pair.target.admin(forbidden["mend"])
+    pair.run("--load", "only", *ALL)
+    pair.equal("public.t")
