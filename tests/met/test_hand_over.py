@@ -1,4 +1,4 @@
-"""At cut-over the target is made what the application needs to write there; what our role may not make is told before."""
+"""At cut-over the target gets what the application needs to write there; what our role may not make is told before."""
 
 import pytest
 
