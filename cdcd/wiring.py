@@ -190,7 +190,8 @@ def by_hand(pipeline: Pipeline) -> list[Statement]:
 def hand_over(pipeline: Pipeline) -> list[Statement]:
     """Make at the target what it has to have when the application writes there. Claims nothing."""
     with opened(source(pipeline)) as origin, opened(sink(pipeline)) as target:
-        return preview.hand_over(origin, target, selected(origin, options(pipeline)))
+        asked = options(pipeline)
+        return preview.hand_over(origin, target, selected(origin, asked), asked.trees)
 
 
 def comparables(pipeline: Pipeline) -> tuple[Comparable, Comparable]:

@@ -161,7 +161,7 @@ class Attempt:
 
     def _leave(self) -> Outcome:
         """A finished copy is its users': nothing is left behind, no slot, no control rows."""
-        hand_over(self._source, self._sink, list(self._ledger.tables.values()))
+        hand_over(self._source, self._sink, list(self._ledger.tables.values()), self._options.trees)
         self._source.drop(self._intent)
         self._sink.drop()
         return Outcome.CONSISTENT

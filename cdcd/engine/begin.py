@@ -40,7 +40,7 @@ def begin(source: Source, sink: Sink, claim: Claim, options: Options) -> Begun:
     examined = examine(source, sink, options)
     require(examined.findings)
     tables = examined.tables
-    sink.prepare(tables, source.objects(tables, options.trees))
+    sink.prepare(tables, examined.objects)
     if not claim.intent or claim.intent.get("partial", False) != options.partial:
         sink.intend(source.identity(), intent)
     snapshot = source.prepare(tables, intent, load)

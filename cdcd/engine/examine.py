@@ -9,6 +9,7 @@ from cdcd.contracts import Finding, Sink, Source
 from cdcd.engine.options import Options
 from cdcd.errors import CheckFailed, UsageError
 from cdcd.log import get_logger
+from cdcd.model.schema import Statement
 from cdcd.model.table import Table
 
 log = get_logger("engine.examine")
@@ -26,9 +27,10 @@ FINDINGS: dict[str, tuple[str, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Examined:
-    """The tables selected, and what was found at each end."""
+    """The tables selected, the statements that make them, and what was found at each end."""
 
     tables: list[Table]
+    objects: list[Statement]
     source: list[Finding]
     target: list[Finding]
 
@@ -50,7 +52,9 @@ def examine(source: Source, sink: Sink, options: Options) -> Examined:
         found.append(Finding(UNKNOWN, FINDINGS[UNKNOWN][0], message, "a table made later would join"))
     found += _partial(options, tables)
     found += _circles(source, sink, tables)
-    return Examined(tables, found + source.check(tables), sink.check(tables, source.objects(tables, options.trees)))
+    found += source.check(tables)
+    objects = source.objects(tables, options.trees)
+    return Examined(tables, objects, found, sink.check(tables, objects))
 
 
 def _left_out(left: Sequence[tuple[str, Finding]], options: Options, others: bool) -> Iterator[Finding]:

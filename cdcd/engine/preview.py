@@ -50,9 +50,9 @@ def preview(source: Source, sink: Sink, options: Options) -> Preview:
     )
 
 
-def hand_over(source: Source, sink: Sink, tables: Sequence[Table]) -> list[Statement]:
+def hand_over(source: Source, sink: Sink, tables: Sequence[Table], trees: bool) -> list[Statement]:
     """The application writes at the target from now on: what was better left out until then is made."""
-    objects = source.objects(tables)
+    objects = source.objects(tables, trees)
     for one in sink.by_hand(objects):
         log.warning("to be made by hand: the role may not", statement=one.text)
     made = sink.hand_over(objects)

@@ -240,9 +240,9 @@ def _merged(
         else:
             rest.append(one)
     order = [tuple(fact.thing) if (fact := facts.get(one.number)) and fact.thing else () for one in entries]
-    if lost := [thing for thing in places if thing[0] == "table" and thing not in order]:
-        raise Transient(f"{'.'.join(lost[0][1:])} is not in the dump", why="it came, or was renamed, meanwhile")
-    for thing in [thing for thing in places if thing not in order]:
+    for thing in [*(places.keys() - set(order))]:
+        if thing[0] == "table":
+            raise Transient(f"{'.'.join(thing[1:])} is not in the dump", why="it came, or was renamed, meanwhile")
         yield from places.pop(thing)
     for entry, thing in zip(entries, order, strict=True):
         yield from places.pop(thing, ())
