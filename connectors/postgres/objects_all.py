@@ -240,7 +240,8 @@ def _merged(
         else:
             rest.append(one)
     order = [tuple(fact.thing) if (fact := facts.get(one.number)) and fact.thing else () for one in entries]
-    for thing in [*(places.keys() - set(order))]:
+    known = set(order)
+    for thing in [thing for thing in places if thing not in known]:
         if thing[0] == "table":
             raise Transient(f"{'.'.join(thing[1:])} is not in the dump", why="it came, or was renamed, meanwhile")
         yield from places.pop(thing)
