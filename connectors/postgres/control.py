@@ -165,7 +165,7 @@ def plan(session: Session) -> list[str]:
         statements.append(FIRST.strip())
         version = 1
     for older in range(version, VERSION):
-        statements += [MIGRATIONS[older].strip(), f"UPDATE cdcd.version SET version = {older + 1}"]
+        statements.append(f"{MIGRATIONS[older].strip()}\n\nUPDATE cdcd.version SET version = {older + 1}")
     return statements
 
 

@@ -247,8 +247,8 @@ def _merged(
         yield from places.pop(thing)
     for entry, thing in zip(entries, order, strict=True):
         yield from places.pop(thing, ())
-        if (one := dumped.get(entry.number)) is not None and one.stage == "before":
-            yield one
+        if (its := dumped.get(entry.number)) is not None and its.stage == "before":
+            yield its
     yield from (one for one in rest if one.stage == "before")
     for stage in ("after", "cut-over"):
         yield from (one for one in rest if one.stage == stage)

@@ -173,8 +173,8 @@ def _table(
     for column in table.columns:
         if column.identity == "a":
             it = f"ALTER TABLE {qualified(table)} ALTER {quote_identifier(column.name)} SET GENERATED"
-            of = ("identity", table.schema, table.name, column.name)
-            yield Statement("identity", f"{it} ALWAYS", of, table.id, "cut-over", undo=f"{it} BY DEFAULT")
+            its = ("identity", table.schema, table.name, column.name)
+            yield Statement("identity", f"{it} ALWAYS", its, table.id, "cut-over", undo=f"{it} BY DEFAULT")
 
 
 def define(column: Column, table: Table, facts: ColumnFacts | None = None) -> str:

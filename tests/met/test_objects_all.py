@@ -128,7 +128,7 @@ def whole(pair_in_roles: Pair, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pair
     pair = pair_in_roles
     with_pg_dump(pair, monkeypatch)
     for end in (pair.source, pair.target):
-        if not end.server.execute("SELECT FROM pg_roles WHERE rolname = %s", READER):
+        if not end.server.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", READER):
             end.server.execute(f"CREATE ROLE {READER} NOLOGIN")
     pair.source.sql(AROUND)
     pair.source.sql(ROWS)
@@ -202,7 +202,7 @@ def test_a_kill_between_the_parts(whole: Pair, when: str) -> None:
             there = f"SELECT to_regclass('public.{table}') IS NOT NULL"
             wait_until(lambda: whole.target.sql(there) == [(True,)], 30, "the table")
             cursor.execute(f"BEGIN; {LOCKED[when]}")
-        blocked = "SELECT FROM pg_stat_activity WHERE datname = %s AND wait_event_type = 'Lock'"
+        blocked = "SELECT 1 FROM pg_stat_activity WHERE datname = %s AND wait_event_type = 'Lock'"
         wait_until(lambda: whole.target.admin(blocked, whole.target.name) != [] or not daemon.running, 30, "a wait")
         daemon.kill()
         holder.close()

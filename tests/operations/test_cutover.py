@@ -92,7 +92,10 @@ def ends(source: Database, target: Database) -> list[str]:
 
 
 def read_only(source: Database) -> bool:
-    return source.sql("SHOW default_transaction_read_only") == [("on",)]
+    """Asked from another database: sessions in its own are ended."""
+    fenced = "SELECT 1 FROM pg_db_role_setting s JOIN pg_database d ON d.oid = s.setdatabase WHERE d.datname = %s" \
+        " AND s.setrole = 0 AND 'default_transaction_read_only=on' = ANY (s.setconfig)"
+    return bool(source.server.execute(fenced, source.name))
 
 
 def test_under_load(source_db: Database, target_db: Database, cdcd: Cdcd) -> None:
