@@ -41,7 +41,8 @@ def staged(session: Session, objects: Sequence[Statement], replica: bool) -> lis
     known = [one for one in objects if one.kind != "grant" or one.needs <= session.version]
     if replica:
         return known
-    return [replace(one, stage="cut-over") if one.kind == "trigger" and one.table else one for one in known]
+    triggers = {one.of for one in known if one.kind == "trigger" and one.table}
+    return [replace(one, stage="cut-over") if one.of in triggers else one for one in known]
 
 
 def plan_stage(session: Session, objects: Sequence[Statement], stage: Stage) -> list[Statement]:

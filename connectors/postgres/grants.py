@@ -16,7 +16,8 @@ PUBLIC = ""
 _ACLS = """
 WITH these (class, oid) AS (
     SELECT * FROM unnest(%(classes)s::oid[], %(oids)s::oid[])
-    UNION SELECT 'pg_class'::regclass, unnest(%(relations)s::oid[])),
+    UNION SELECT 'pg_class'::regclass, unnest(%(relations)s::oid[])
+    UNION SELECT 'pg_namespace'::regclass, relnamespace FROM pg_class WHERE oid = ANY (%(relations)s::oid[])),
 acls AS (
     SELECT 'pg_class'::regclass::oid AS class, oid, 0 AS number, ''::text AS part,
            CASE relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END AS kind,
@@ -56,8 +57,8 @@ _HERE = """
 LEFT JOIN pg_class c ON c.oid = CASE WHEN w.kind IN ('TABLE', 'SEQUENCE') THEN to_regclass(w.object) END
 LEFT JOIN pg_proc p ON p.oid = CASE WHEN w.kind = 'ROUTINE' THEN to_regprocedure(w.object) END
 LEFT JOIN pg_type t ON t.oid = CASE WHEN w.kind = 'TYPE' THEN to_regtype(w.object) END
-LEFT JOIN pg_namespace n ON n.oid = CASE WHEN w.kind = 'SCHEMA' THEN to_regnamespace(w.object) END,
-LATERAL (SELECT CASE w.kind WHEN 'ROUTINE' THEN coalesce(p.proacl, acldefault('f', p.proowner))
+LEFT JOIN pg_namespace n ON n.oid = CASE WHEN w.kind = 'SCHEMA' THEN to_regnamespace(w.object) END
+CROSS JOIN LATERAL (SELECT CASE w.kind WHEN 'ROUTINE' THEN coalesce(p.proacl, acldefault('f', p.proowner))
                             WHEN 'TYPE' THEN coalesce(t.typacl, acldefault('T', t.typowner))
                             WHEN 'SCHEMA' THEN coalesce(n.nspacl, acldefault('n', n.nspowner))
                             ELSE c.relacl END,

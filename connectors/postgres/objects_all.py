@@ -32,6 +32,9 @@ AFTER = frozenset({
 })  # fmt: skip
 """What is brought, as pg_identify_object calls it, before the data and after it."""
 
+PG_CLASS = 1259
+"""The catalogue of what is told without one: row security, by its table's OID."""
+
 INITIAL = ("cdcd", "public")
 """Schemas that are not made."""
 
@@ -45,7 +48,7 @@ WITH RECURSIVE gone (class, oid) AS (
         SELECT 'pg_class'::regclass::oid AS class, c.oid, c.relnamespace AS space, c.oid = ANY (%(left)s::oid[]) AS left
         FROM pg_class c WHERE c.oid <> ALL (%(ours)s::oid[])
         UNION ALL
-        SELECT 'pg_proc'::regclass, p.oid, p.pronamespace, NOT l.lanpltrusted AND p.oid >= 16384
+        SELECT 'pg_proc'::regclass, p.oid, p.pronamespace, NOT l.lanpltrusted AND p.prokind <> 'a' AND p.oid >= 16384
         FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang
         UNION ALL
         SELECT 'pg_type'::regclass, t.oid, t.typnamespace,
@@ -140,8 +143,8 @@ def read_all(
     apart, left = schemas_apart(asker, ours), tables_left(asker, ours)
     own = [*own, *_extensions(asker, own)]
     with dumped(url, application, version, ["cdcd"], [(schema, name) for _, schema, name in left], wake) as dump:
-        entries = [entry for entry in dump.entries if entry.catalogue]
-        found = asker.ask(_FACTS, [one.catalogue for one in entries], [one.oid for one in entries])
+        entries = [entry for entry in dump.entries if entry.oid]
+        found = asker.ask(_FACTS, [one.catalogue or PG_CLASS for one in entries], [one.oid for one in entries])
         facts = {entries[row[0]].number: Fact(*row[1:]) for row in found if row[1] is not None}
         things = {one.of for one in own}
         types = [one.oid for one in entries if (fact := facts.get(one.number)) and _mine(fact, things) == "type"]
