@@ -30,8 +30,8 @@ named, on the same two servers in the same run; *spread* is the lowest and the h
   start is in, and it is the same two looks at the servers for everyone.
 - Logical replication runs as a subscription with PostgreSQL's defaults, and once more with `synchronous_commit = on`;
   the bar is the faster of the two medians. cdcd runs with its defaults, as roles that are no superusers.
-- Below the table stands how fast the source sends the same backlog to its own pg_recvlogical, which throws it away: the
-  walsender decodes on one core, for whoever reads, and no reader comes far above that.
+- Below the table stands how fast the source sends the same backlog to its own pg_recvlogical, which throws it away. The
+  walsender decodes on one core, for whoever reads; who takes each message as it comes has it send each by itself.
 - After each run the servers' digests of both tables are compared.
 """
 
@@ -50,7 +50,7 @@ def write(results: Sequence[Result], server: str, runs: int, complete: bool) -> 
     """RESULTS.md; not after a quick look."""
     lines = ["# Results", "", EXPLAINED, *_circumstances(server, runs), ""]
     lines += ["| " + " | ".join(HEADINGS) + " |", "|---|---|--:|--:|--:|--:|---|"]
-    lines += ["| " + " | ".join(result.cells()) + " |" for result in results]
+    lines += ["| " + " | ".join(cell.replace("|", "\\|") for cell in result.cells()) + " |" for result in results]
     lines += ["", "## Thousands of rows a second, median (lowest–highest)", ""]
     lines += ["These depend on the machine; the ratios above should not.", ""]
     for result in results:

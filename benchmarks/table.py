@@ -22,6 +22,10 @@ class Row:
     name: str
     measure: Callable[[Servers, int, int, Say], Result]
 
+    def is_meant(self, name: str) -> bool:
+        """By its name, or by what stands before its transactions' size."""
+        return name in (self.name, self.name.partition("-")[0])
+
 
 def _stream(name: str, kind: Kind, size: int, at_least: float, aim: float) -> Row:
     def measure(servers: Servers, rows: int, runs: int, say: Say) -> Result:

@@ -87,12 +87,12 @@ def source_on() -> Iterator[Callable[..., Database]]:
 
 
 @pytest.fixture
-def target_on() -> Iterator[Callable[[Server], Database]]:
+def target_on() -> Iterator[Callable[..., Database]]:
     """Makes fresh target databases on a server."""
     with ExitStack() as ends:
 
-        def make(server: Server) -> Database:
-            database = make_target(server)
+        def make(server: Server, options: str = "") -> Database:
+            database = make_target(server, options=options)
             ends.callback(database.drop)
             return database
 

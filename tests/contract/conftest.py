@@ -29,10 +29,10 @@ def _memory_sink(request: pytest.FixtureRequest) -> SinkCase:
     return MemorySinkCase()
 
 
-def _postgres_sink(version: int) -> Callable[[pytest.FixtureRequest], SinkCase]:
+def _postgres_sink(version: int, options: str = "") -> Callable[[pytest.FixtureRequest], SinkCase]:
     def case(request: pytest.FixtureRequest) -> SinkCase:
         server = request.getfixturevalue("servers")(version, "target")
-        database = request.getfixturevalue("target_on")(server)
+        database = request.getfixturevalue("target_on")(server, options)
         return PostgresSinkCase(database, request.getfixturevalue("make_proxy")(server))
 
     return case
@@ -47,6 +47,7 @@ SINKS: dict[str, Callable[[pytest.FixtureRequest], SinkCase]] = {
 if not matrix.WANTED:
     SOURCES["postgres15 icu"] = _postgres_source(15, ICU)
     SOURCES["memory"] = _memory_source
+    SINKS["postgres15 icu"] = _postgres_sink(15, ICU)
     SINKS["memory"] = _memory_sink
 
 
