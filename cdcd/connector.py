@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from cdcd.contracts import Comparable, Fence, Sink, Source
 from cdcd.model.position import Checkpoint
+from cdcd.model.retried import Retried
 from cdcd.model.table import Table
 
 Url = Callable[[], str]
@@ -75,6 +76,16 @@ class Connector(Protocol):
 
     def withdraw(self, url: Url, name: str, command: str) -> None:
         """End the wishes of that command. Durable when it returns, with all that is at the target before it."""
+        ...
+
+    def retry(self, url: Url, name: str, overwrite: bool) -> Sequence[Retried]:
+        """Try the recorded changes of the pipeline again, beside whoever runs it: all in one durable transaction, so
+        an error means that nothing was done. `overwrite`: the source wins where the target has another row."""
+        ...
+
+    def skip(self, url: Url, name: str, tx: str) -> Mapping[str, Any]:
+        """Order the pipeline's next run to pass over the transaction at which it stopped. Where it stopped: `tx`,
+        `position`, `table_id`, `key`, `error`. UsageError where that is another, StateRefused where there is none."""
         ...
 
     def fence(self, url: Url, name: str) -> Fence:

@@ -65,7 +65,8 @@ class Claim:
 
     `checkpoint` is the raw JSON of Checkpoint (the source turns it into a Position), None: nothing was ever started.
     `intent` is what `Sink.intend` stored ({} when none): a slot may exist under that name although no checkpoint does.
-    `done`: tables are consistent, keys and indexes built.
+    `finished`: tables are consistent, keys and indexes built. `lists_transactions`: there is an order to pass one over,
+    so the source is to tell them apart, whatever the sink's facts say otherwise.
     """
 
     epoch: int
@@ -75,6 +76,7 @@ class Claim:
     tables: Mapping[str, Table]
     chunks: Sequence[Chunk]
     finished: bool
+    lists_transactions: bool = False
 
 
 @dataclass(frozen=True, slots=True)

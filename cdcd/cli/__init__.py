@@ -17,8 +17,10 @@ from cdcd.cli.config import config
 from cdcd.cli.cutover import cutover
 from cdcd.cli.drop import drop
 from cdcd.cli.reload import reload
+from cdcd.cli.retry import retry
 from cdcd.cli.run import run
 from cdcd.cli.sequences import sequences
+from cdcd.cli.skip import skip
 from cdcd.cli.status import status
 from cdcd.cli.tail import tail
 from cdcd.cli.validate import validate
@@ -26,7 +28,7 @@ from cdcd.errors import CdcdError, Interrupted, UsageError
 from cdcd.secrets import hide
 
 COMMANDS: tuple[Callable[..., Any], ...] = (
-    check, run, status, validate, cutover, sequences, reload, tail, config, drop,
+    check, run, status, validate, cutover, sequences, reload, retry, skip, tail, config, drop,
 )  # fmt: skip
 """One file each, in this order in --help."""
 
