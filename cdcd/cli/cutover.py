@@ -19,7 +19,7 @@ import typer
 from rich.console import Console
 
 from cdcd import wiring
-from cdcd.cli.options import File, From, Json, Name, To, chosen, only, start_log
+from cdcd.cli.options import File, From, Json, Name, One, To, chosen, only, start_log
 from cdcd.config import Pipeline
 from cdcd.contracts import Comparable, Fence
 from cdcd.engine.cutover import Cutover, Record, Wishes
@@ -28,7 +28,7 @@ from cdcd.secrets import Address, hide
 
 
 def cutover(
-    pipeline: Annotated[str | None, typer.Argument(metavar="PIPELINE", help="With -c: which one.")] = None,
+    pipeline: One = None,
     source: From = None,
     target: To = None,
     name: Name = None,
@@ -60,6 +60,9 @@ def cutover(
 
     The daemon goes on running. Everything that takes long is done before the source is fenced; behind the fence it is
     seconds. If anything goes wrong, and on Ctrl-C, the fence is taken down. At the end the record says how to go back.
+
+    Exit code 0: the application may move; 1: stopped, or the lag did not go; 5: the last changes differ; 6: something
+    is in the way, and is named. With any but 0 the source goes on as before.
     """
     config = chosen(file, [pipeline] if pipeline else None, {"from": source, "to": target, "name": name})
     start_log(config, json)

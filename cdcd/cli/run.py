@@ -112,6 +112,12 @@ def run(
     \b
     Example:
       cdcd run --from postgresql://cdcd@db1/shop --to postgresql://cdcd@db2/shop --tables 'public.*'
+      cdcd run -c cdcd.toml                      # the daemon: all pipelines of the file
+
+    Killed or stopped, it goes on where the target stands: nothing is lost, nothing is made twice.
+
+    Exit code 0: done, or stopped by a signal; 3: something would go wrong; 4: a server is unreachable (only where
+    the run is to end by itself); 6: stopped until a person acts.
     """
     config = chosen(
         file,

@@ -35,6 +35,8 @@ def sequences(
     \b
     Example:
       cdcd sequences -c cdcd.toml shop
+
+    Exit code 6: one of them could not be set.
     """
     config = chosen(file, pipelines, {"from": source, "to": target, "tables": tables, "name": name})
     start_log(config, json)

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from cdcd import wiring
-from cdcd.cli.options import File, From, Json, Name, To, chosen, only, start_log
+from cdcd.cli.options import File, From, Json, Name, One, To, chosen, only, start_log
 from cdcd.secrets import hide
 
 
@@ -19,7 +19,7 @@ def skip(
     tx: Annotated[
         str, typer.Option("--tx", metavar="NUMBER", help="The transaction, as the stop and `cdcd status` name it.")
     ],
-    pipeline: Annotated[str | None, typer.Argument(metavar="PIPELINE", help="With -c: which one.")] = None,
+    pipeline: One = None,
     source: From = None,
     target: To = None,
     name: Name = None,

@@ -191,7 +191,7 @@ class InOrder:
             raise at_fault
         if self._exceptions.full():
             most = self._exceptions.policy.most
-            error.hint = f"max_exceptions = {most} are recorded: `cdcd reload` mends a table, or allow more of them"
+            error.hint = f"max_exceptions = {most} wait: mend the target and `cdcd retry`, or `cdcd reload` a table"
             raise at_fault
         table, change = made.table, made.change
         key, row = table.values(change)
@@ -224,6 +224,8 @@ class InOrder:
         where |= {"change": made.change.kind, "position": str(place.position) if place else self._position}
         where |= {"tx": place.id if place else None}
         error.where = {name: value for name, value in where.items() if value is not None} | error.where
+        if place is not None and not error.hint:
+            error.hint = f"mend what refuses it, and run again; or `cdcd skip --tx {place.id}`, which passes it over"
         return error
 
 

@@ -146,7 +146,8 @@ def test_values_in_messages_of_the_server_are_hidden(source_db: Database, target
 OLDER = {
     1: "DROP TABLE cdcd.exceptions, cdcd.stops; UPDATE cdcd.version SET version = 1",
     2: "ALTER TABLE cdcd.exceptions DROP identity, DROP tries, DROP CONSTRAINT exceptions_state_check,"
-    " ADD CONSTRAINT exceptions_state_check CHECK (state IN ('open', 'superseded')); UPDATE cdcd.version SET version = 2",
+    " ADD CONSTRAINT exceptions_state_check CHECK (state IN ('open', 'superseded'));"
+    "UPDATE cdcd.version SET version = 2",
 }
 
 
