@@ -39,8 +39,8 @@ class SourceOptions:
 @dataclass(frozen=True, slots=True)
 class SinkOptions:
     """What a sink may be told beyond its URL. `replicated`: what is durable there is so only once a standby of the
-    target has it too. `on_error`, `on_conflict`, `max_exceptions`: what becomes of a change that cannot be made, as in
-    the configuration. `closely`: one could not be, and its transaction is to be named now, whatever that costs.
+    target has it too. `on_error`, `on_conflict`, `max_exceptions`, `policy_tables`: what becomes of a change that cannot be
+    made, as in the configuration. `closely`: one could not be, and its transaction is to be named now, whatever that costs.
     `checkpoint`, `tables`: where to go on, for one that keeps no state."""
 
     target_tables: str = "create"
@@ -48,6 +48,7 @@ class SinkOptions:
     on_error: str = "stop"
     on_conflict: str = "stop"
     max_exceptions: int = 1000
+    policy_tables: tuple[str, ...] = ()
     closely: bool = False
     checkpoint: Checkpoint | None = None
     tables: tuple[Table, ...] = ()

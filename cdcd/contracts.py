@@ -389,6 +389,10 @@ class Fence(Protocol):
         """The sessions that could write now, ours not among them, as sentences."""
         ...
 
+    def unfinished(self) -> list[str]:
+        """Transactions that have written and are not over, as sentences; those of other roles as far as we may see."""
+        ...
+
     def raise_up(self) -> None:
         """Returns when no session that could write is left; StateRefused where one cannot be ended."""
         ...

@@ -61,6 +61,7 @@ def sink(
         on_error=settings.on_error,
         on_conflict=settings.on_conflict,
         max_exceptions=settings.max_exceptions,
+        policy_tables=settings.policy_tables,
         closely=closely,
         checkpoint=checkpoint,
         tables=tuple(tables),

@@ -2,7 +2,7 @@
 
 Its JSON: {"version": 1, "pipeline", "source", "target", "position", "steps": [{"step", "seconds"}], "seconds",
 "still_seconds", "sequences", "compared": [{"table", "rows"}], "left_out": [table], "exceptions", "fenced",
-"way_back": {"now": [line], "later": [line]}}.
+"sessions": [who is at the source still], "way_back": {"now": [line], "later": [line]}}.
 """
 
 from __future__ import annotations
@@ -169,6 +169,7 @@ def _record(pipeline: Pipeline, record: Record, exceptions: int, fenced: bool) -
         "left_out": record.left_out,
         "exceptions": exceptions,
         "fenced": fenced,
+        "sessions": record.sessions,
         "way_back": {
             "now": [f"{record.down};   -- at the source; then let the application write there again"],
             "later": [
@@ -191,6 +192,9 @@ def _tell(told: Mapping[str, Any], json: bool) -> None:
     lines.append(_compared(told["compared"], told["left_out"]))
     if told["exceptions"]:
         lines.append(f"EXCEPTIONS: {told['exceptions']} changes were not made at the target: see cdcd.exceptions there")
+    if told["sessions"]:
+        lines.append("Still at the source, and able to write there if they set themselves to:")
+        lines += [f"  {session}" for session in told["sessions"]]
     lines.append("Point the application at the target now; then stop the daemon, and `cdcd drop`.")
     lines += ["To go back at once:", *(f"  {line}" for line in told["way_back"]["now"])]
     lines += ["To be able to go back later:", *(f"  {line}" for line in told["way_back"]["later"])]

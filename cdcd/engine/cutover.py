@@ -30,7 +30,8 @@ SPEED = 50_000_000
 @dataclass(slots=True)
 class Record:
     """What was done. `steps`: name and seconds, in order; `still`: seconds in which nobody could write. `left_out` are
-    tables for whose comparison there was no time."""
+    tables for whose comparison there was no time, `sessions` those at the source that could still set themselves to
+    write."""
 
     steps: list[tuple[str, float]] = field(default_factory=list)
     position: str = ""
@@ -38,6 +39,7 @@ class Record:
     sequences: Sequence[SequenceDone] = ()
     compared: list[TableReport] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
+    sessions: list[str] = field(default_factory=list)
     down: str = ""
 
 
@@ -105,6 +107,7 @@ class Cutover:
                 self._compare(before, quiet)
             if self._raised:
                 self._refuse_late_writes(quiet)
+            record.sessions = self._fence.writers()
             record.still = time.monotonic() - still
             return record
         except BaseException:
@@ -167,6 +170,12 @@ class Cutover:
         self.record.down = self._fence.down
         if not self._wishes.raise_fence:
             self._wishes.told_fenced()
+            if left := self._fence.unfinished():
+                raise StateRefused(
+                    "somebody is still writing at the source",
+                    why="; ".join(left[:5]),
+                    hint="what it commits would come too late: end it, and cut over again",
+                )
             return
         log.warning("nobody writes at the source from now on", way_back=self._fence.down)
         self._raised = True

@@ -7,6 +7,7 @@ from typing import Any
 
 from cdcd.connector import SinkOptions, SourceOptions, Url
 from cdcd.model.retried import Retried
+from cdcd.model.selection import Selection
 from connectors.postgres.compare import PostgresComparable
 from connectors.postgres.exceptions import Policy
 from connectors.postgres.fence import PostgresFence
@@ -41,7 +42,9 @@ def sink(url: Url, name: str, options: SinkOptions) -> PostgresSink:
         name,
         target_tables=options.target_tables,
         replicated=options.replicated,
-        refused=Policy(options.on_error, options.on_conflict, options.max_exceptions),
+        refused=Policy(
+            options.on_error, options.on_conflict, options.max_exceptions, Selection(options.policy_tables)
+        ),
         closely=options.closely,
     )
 

@@ -15,6 +15,7 @@ from psycopg2.extras import Json
 
 from cdcd.errors import CdcdError, Conflict, PoisonRow
 from cdcd.model.group import TableLog, Transaction
+from cdcd.model.selection import Selection
 from cdcd.model.table import Table
 from cdcd.rows import RowForm
 from connectors.postgres.names import quote_identifier, quote_literal
@@ -28,19 +29,24 @@ Values = Mapping[str, Any]
 @dataclass(frozen=True, slots=True)
 class Policy:
     """What becomes of a change that the target refuses (`on_error`: "stop", "skip"), or that meets another state than
-    the source's (`on_conflict`: "stop", "overwrite", "skip"). `most` recorded ones may wait to be tried again."""
+    the source's (`on_conflict`: "stop", "overwrite", "skip"). `most` recorded ones may wait to be tried again. It is the
+    policy for `tables`; at others the pipeline stops."""
 
     on_error: str = "stop"
     on_conflict: str = "stop"
     most: int = 1000
+    tables: Selection = Selection()
 
     @property
     def stops(self) -> bool:
         """Whether nothing is ever passed over."""
         return self.on_error == self.on_conflict == "stop"
 
-    def records(self, error: CdcdError) -> bool:
-        return (self.on_error if isinstance(error, PoisonRow) else self.on_conflict) == "skip"
+    def of(self, error: CdcdError, table: str) -> str:
+        """What becomes of a change of the table that met this error."""
+        if not self.tables.matches(table):
+            return "stop"
+        return self.on_error if isinstance(error, PoisonRow) else self.on_conflict
 
 
 STOP = Policy()

@@ -109,7 +109,7 @@ class InOrder:
                     if line is None or not isinstance(error, Conflict | PoisonRow):
                         raise
                     at_fault = OutOfOrder(its[start + int(line[1]) - 1], error)
-                    if not self._exceptions.policy.records(error):
+                    if self._exceptions.policy.of(error, table.id) != "skip":
                         raise at_fault from error
                     self._unread[at_fault.made.change] = at_fault
                     self._session.run("ROLLBACK TO SAVEPOINT stage")
@@ -171,8 +171,8 @@ class InOrder:
 
     def _settle(self, at_fault: OutOfOrder) -> None:
         """By the policy. The savepoint `one` is open, and nothing was done since it."""
-        policy, error, made = self._exceptions.policy, at_fault.error, at_fault.made
-        if isinstance(error, Conflict) and policy.on_conflict == "overwrite" and not isinstance(error, Waits):
+        error, made = at_fault.error, at_fault.made
+        if self._exceptions.policy.of(error, made.table.id) == "overwrite" and not isinstance(error, Waits):
             try:
                 waiting = self._waiting(made)
                 if made.table.overwrite(made.change, error.count if isinstance(error, Missed) else None):
@@ -187,7 +187,7 @@ class InOrder:
     def _pass_over(self, at_fault: OutOfOrder) -> None:
         """Record the change, if that is the policy and there is room; else stop at it."""
         made, error = at_fault.made, at_fault.error
-        if not self._exceptions.policy.records(error):
+        if self._exceptions.policy.of(error, made.table.id) != "skip":
             raise at_fault
         if self._exceptions.full():
             most = self._exceptions.policy.most

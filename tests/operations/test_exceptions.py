@@ -64,6 +64,17 @@ def test_so_many_and_no_more(source_db: Database, target_db: Database, begun: Ru
     assert len(recorded(target_db, "id")) == 3
 
 
+def test_some_tables_and_the_others_stop(source_db: Database, target_db: Database, begun: Run) -> None:
+    for table in ("t", "keyless"):
+        target_db.sql(f"ALTER TABLE {table} ADD CHECK ({'n' if table == 't' else 'a'} < 100) NOT VALID")
+    source_db.sql("INSERT INTO t VALUES (1, 1000)")
+    some = (*SKIP, "--policy-tables", "public.t*")
+    begun(*some)
+    source_db.sql("INSERT INTO keyless VALUES (1000)")
+    assert "public.keyless" in begun(*some, code=6).partition("cdcd:")[2]
+    assert recorded(target_db, "table_id") == [("public.t",)]
+
+
 def test_conflicts_are_recorded(source_db: Database, target_db: Database, begun: Run) -> None:
     source_db.sql("INSERT INTO t VALUES (1, 1, 'a'), (2, 2, 'b'), (3, 3, 'c')")
     begun()

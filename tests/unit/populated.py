@@ -1,7 +1,8 @@
 """A connector for a `cdcd` process of its own: `busy://NAME/DEED` is a memory server with one table and a few rows.
 
 The deed happens when the source is first asked who it is: `hang` never answers and hears nothing, `fenced` stops for a
-person, `bug` is one, `interrupted` says that somebody wanted it, `unexplained` always fails alike; any other does nothing.
+person, `bug` is one, `interrupted` says that somebody wanted it, `unexplained` always fails alike; any other does
+nothing.
 """
 
 import time
