@@ -26,16 +26,19 @@ Values = Mapping[str, Any]
 """Column → the server's text, or None for NULL; {"binary": hexadecimal} where the server could not read it."""
 
 
+EVERY = Selection()
+
+
 @dataclass(frozen=True, slots=True)
 class Policy:
     """What becomes of a change that the target refuses (`on_error`: "stop", "skip"), or that meets another state than
-    the source's (`on_conflict`: "stop", "overwrite", "skip"). `most` recorded ones may wait to be tried again. It is the
-    policy for `tables`; at others the pipeline stops."""
+    the source's (`on_conflict`: "stop", "overwrite", "skip"). `most` recorded ones may wait to be tried again. This is
+    for `tables`; at others the pipeline stops."""
 
     on_error: str = "stop"
     on_conflict: str = "stop"
     most: int = 1000
-    tables: Selection = Selection()
+    tables: Selection = EVERY
 
     @property
     def stops(self) -> bool:
