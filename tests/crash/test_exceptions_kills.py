@@ -14,7 +14,10 @@ from tests.servers import Database
 from tests.servers.proxy import Direction, Message, Proxy
 from tests.waiting import wait_until
 
-SCHEMA = "CREATE TABLE notes (id int PRIMARY KEY, n int NOT NULL); CREATE TABLE other (id int PRIMARY KEY, n int NOT NULL)"
+SCHEMA = """
+CREATE TABLE notes (id int PRIMARY KEY, n int NOT NULL);
+CREATE TABLE other (id int PRIMARY KEY, n int NOT NULL);
+"""
 FEW = "ALTER TABLE notes ADD CONSTRAINT few CHECK (n < 90) NOT VALID"
 STRANGERS = 40
 
