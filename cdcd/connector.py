@@ -39,9 +39,9 @@ class SourceOptions:
 @dataclass(frozen=True, slots=True)
 class SinkOptions:
     """What a sink may be told beyond its URL. `replicated`: what is durable there is so only once a standby of the
-    target has it too. `on_error`, `on_conflict`, `max_exceptions`, `policy_tables`: as in the configuration, what becomes
-    of a change that cannot be made. `closely`: one could not be, and its transaction is to be named now, whatever that
-    costs.
+    target has it too. `on_error`, `on_conflict`, `max_exceptions`, `policy_tables`: what becomes of changes that cannot
+    be made, as in the configuration. `closely`: one could not be, and its transaction is to be named now, whatever
+    that costs.
     `checkpoint`, `tables`: where to go on, for one that keeps no state."""
 
     target_tables: str = "create"
