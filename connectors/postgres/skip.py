@@ -103,7 +103,7 @@ class Skips:
 
 
 def _of_rows(session: Session, step: Rows, tables: Mapping[int, OneByOne], why: str) -> Iterator[Refused]:
-    left = {id(one): zip(one.ops, one.keys, one.rows, strict=True) for one in step.order}
+    left = {id(one): zip(one.ops, one.keys, one.rows, strict=True) for one in step.logs.values()}
     for table in tables.values():
         table.changes.clear()
     for one in step.order:

@@ -45,7 +45,7 @@ def test_a_pipeline_that_was_never_started(source_db: Database, target_db: Datab
     assert "never started" in cdcd("retry", *words(source_db, target_db)[1:]).wait(6)
 
 
-@pytest.mark.failure("OP-03")
+@pytest.mark.failure("OP-03", "T-PO-7")
 def test_what_was_refused_is_made_when_the_target_takes_it(
     source_db: Database, target_db: Database, begun: Run, retry: Run
 ) -> None:
