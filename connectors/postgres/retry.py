@@ -151,8 +151,9 @@ class _OneTable:
         """`version` is that of the row before any change of this retry. In a savepoint; raises what was wrong."""
         self._refuse_unknown(net)
         if not self._key:
+            make = self._take_row if net.gone else self._insert
             for _ in range(net.times):
-                self._take_row(net) if net.gone else self._insert(net)
+                make(net)
             return
         if version not in ("", net.found) and not self._overwrite:
             raise Left(_CHANGED)
