@@ -79,7 +79,7 @@ class Task:
                         raise _stopped(error, len(same)) from error
                 patient = not self._options.finite or time.monotonic() - since < self._options.patience
                 if not (error.retryable and patient and (self._ends is None or self._ends[1].facts.keeps_state)):
-                    raise
+                    raise error
                 tries += 1
                 self._close()  # nothing is held while we wait: no lock, no slot
                 self._pause(error, tries)

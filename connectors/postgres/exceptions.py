@@ -94,7 +94,7 @@ class Exceptions:
 
     # --- rows of which a change waits -----------------------------------------------------------------------------
 
-    def _of(self, table: Table) -> set[bytes]:
+    def waiting(self, table: Table) -> set[bytes]:
         """The identities of the table's rows of which a change waits; one that is settled by others may stay."""
         if self._waiting is None:
             self._waiting = {}
@@ -104,7 +104,7 @@ class Exceptions:
 
     def touch(self, one: TableLog) -> bool:
         """Whether one of these changes may be to such a row."""
-        waiting = self._of(one.table)
+        waiting = self.waiting(one.table)
         if not waiting or _vague(one.form, waiting):
             return bool(waiting)
         prefix = len(identity(one.form, b""))
@@ -112,7 +112,7 @@ class Exceptions:
 
     def concern(self, form: RowForm, *keys: bytes | None) -> bool:
         """Whether a change may wait of a row of one of these keys."""
-        waiting = self._of(form.table)
+        waiting = self.waiting(form.table)
         if not waiting or _vague(form, waiting):
             return bool(waiting)
         return any(key is not None and identity(form, key) in waiting for key in keys)

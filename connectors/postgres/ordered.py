@@ -79,6 +79,9 @@ class InOrder:
             if id(one) in tables
             for change in tables[id(one)].add(*next(left[id(one)]))
         ]
+        for table in tables.values():
+            if self._exceptions.waiting(table.form.table):
+                table.ready_to_tell()
         self._session.defer("SAVEPOINT in_order")
         try:
             self._stage(changes, list(tables.values()))

@@ -183,6 +183,10 @@ class OneByOne:
 
     # --- telling -----------------------------------------------------------------------------------------------------
 
+    def ready_to_tell(self) -> None:
+        """Before a savepoint that may be rolled back."""
+        self._reader.make()
+
     def values(self, change: Change) -> tuple[Values | None, Values | None]:
         """The key that names the row the change is made to (without a key: that row), and the new cells."""
         if not self.key:

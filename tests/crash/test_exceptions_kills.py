@@ -41,6 +41,11 @@ class Load:
         self._stopping.set()
         self._thread.join(10)
 
+    def steady(self, rows: int) -> None:
+        """Until so many more were written."""
+        goal = self.done + rows
+        wait_until(lambda: self.done > goal, 20, "the load")
+
     def _write(self) -> None:
         chance = random.Random(7)
         link = self._database.connect()
@@ -79,8 +84,7 @@ def test_each_is_recorded_once(
     daemon.wait_said("stream started")
     with Load(source_db) as load:
         for kind in ("open", "sent", "any", "open", "sent"):
-            goal = load.done + 40
-            wait_until(lambda goal=goal: load.done > goal, 20, "the load")
+            load.steady(40)
             if kind == "open":
                 target_proxy.hold(Direction.TO_SERVER, _is_commit).wait()
             elif kind == "sent":

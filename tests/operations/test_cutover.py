@@ -204,8 +204,8 @@ def test_what_stands_in_the_way(source_db: Database, target_db: Database, cdcd: 
                 # Begun before, to be committed after: told that nobody writes, it would come too late.
                 with source_db.connect() as link, link.cursor() as cursor:
                     cursor.execute("BEGIN; INSERT INTO calm VALUES (-1)")
-                    told = cdcd("cutover", *ends(source_db, target_db), "--fenced", "--fence-as", source_db.admin_url)
-                    assert "still writing" in told.wait(6) and str(link.info.backend_pid) in told.text()
+                    made = cdcd("cutover", *ends(source_db, target_db), "--fenced", "--fence-as", source_db.admin_url)
+                    assert "still writing" in made.wait(6) and str(link.info.backend_pid) in made.text()
                     cursor.execute("ROLLBACK")
             case "prepared":
                 if source_db.admin("SHOW max_prepared_transactions") == [("0",)]:

@@ -56,7 +56,7 @@ def test_what_was_refused_is_made_when_the_target_takes_it(
     begun()
     target_db.sql(FEW)
     target_db.sql("ALTER TABLE t ALTER name TYPE varchar(5); ALTER TABLE keyless ADD CONSTRAINT few CHECK (a < 100)")
-    source_db.sql("INSERT INTO t VALUES (20, 1000), (21, 1000, 'too long')")
+    source_db.sql("INSERT INTO t VALUES (20, 1000, 'x'), (21, 1000, 'too long')")
     source_db.sql("UPDATE t SET n = 1000 WHERE id = 1; UPDATE t SET n = 2000, m = 'glad' WHERE id = 1")
     source_db.sql("UPDATE t SET id = 30, n = 3000 WHERE id = 3")
     source_db.sql("UPDATE t SET name = 'moved' WHERE id = 30")
@@ -136,6 +136,11 @@ def test_a_later_change_that_leaves_cells_out(
     assert_equal(source_db, target_db, ["public.t"])
 
 
+def more_refused(target: Database) -> None:
+    before = len(states(target))
+    wait_until(lambda: len(states(target)) > before + 3, 20, "refused changes")
+
+
 def test_while_a_daemon_runs(source_db: Database, target_db: Database, begun: Run, retry: Run, cdcd: Cdcd) -> None:
     """Rows that the daemon changes all the time, some of them to what the target refuses: at the end both are equal."""
     source_db.sql("INSERT INTO t SELECT i, i FROM generate_series(1, 20) i")
@@ -156,8 +161,7 @@ def test_while_a_daemon_runs(source_db: Database, target_db: Database, begun: Ru
     try:
         for _ in range(3):
             target_db.sql(FEW)
-            before = len(states(target_db))
-            wait_until(lambda before=before: len(states(target_db)) > before + 3, 20, "refused changes")
+            more_refused(target_db)
             target_db.sql(MEND)
             retry(code=None)
     finally:
@@ -182,9 +186,9 @@ def test_a_retry_that_is_killed_has_done_nothing(
     ends = words(source_db, target_db, target_url=target_proxy.url(target_db.url))[1:]
     for when in ("before", "after"):
         if when == "before":
-            trap = target_proxy.hold(Direction.TO_SERVER, lambda message: "COMMIT" in (message.sql or ""))
+            trap = target_proxy.hold(Direction.TO_SERVER, lambda message: "SAVEPOINT net; COMMIT" in (message.sql or ""))
         else:
-            trap = target_proxy.delay_answer_of("COMMIT", 60)
+            trap = target_proxy.delay_answer_of("SAVEPOINT net; COMMIT", 60)
         command = cdcd("retry", *ends)
         trap.wait()
         command.kill()
