@@ -62,7 +62,7 @@ def empty_chunks(
     for id, its in by_table.items():
         shape = shapes(tables[id])
         _mark_unread(session, pipeline, id, its)
-        if not _any_in(session, pipeline, id):
+        if not (partly := _any_in(session, pipeline, id)):
             supersede_tables(session, pipeline, [id])
         taken_off = not replica and take_off(session, pipeline, shape)
         altered = altered or taken_off
@@ -74,7 +74,8 @@ def empty_chunks(
             operators = range_operators(lambda sql, type: session.rows(sql, (type,)), types)
             inside = _range(chunk, shape, operators)
             session.run(f"DELETE FROM {shape.only} t WHERE {inside}")
-            supersede(session, waiting_for(session, pipeline, shape, id, chunk.columns, inside.replace("%", "%%")))
+            if partly:
+                supersede(session, waiting_for(session, pipeline, shape, id, chunk.columns, inside.replace("%", "%%")))
     session.run("UPDATE cdcd.epochs SET finished = false WHERE pipeline = %s AND finished", (pipeline,))
     return altered
 

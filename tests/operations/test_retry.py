@@ -184,18 +184,19 @@ def test_a_retry_that_is_killed_has_done_nothing(
     begun(*SKIP)
     target_db.sql(MEND)
     ends = words(source_db, target_db, target_url=target_proxy.url(target_db.url))[1:]
+    commit = "SAVEPOINT net; COMMIT"
     for when in ("before", "after"):
         if when == "before":
-            trap = target_proxy.hold(Direction.TO_SERVER, lambda message: "SAVEPOINT net; COMMIT" in (message.sql or ""))
+            trap = target_proxy.hold(Direction.TO_SERVER, lambda message: commit in (message.sql or ""))
         else:
-            trap = target_proxy.delay_answer_of("SAVEPOINT net; COMMIT", 60)
+            trap = target_proxy.delay_answer_of(commit, 60)
         command = cdcd("retry", *ends)
         trap.wait()
         command.kill()
         target_proxy.cut()
         target_proxy.clear()
         if when == "before":
-            assert states(target_db) == ["open"] * 5 and target_db.sql("SELECT FROM t") == []
+            assert states(target_db) == ["open"] * 5 and target_db.sql("SELECT 1 FROM t") == []
     wait_until(lambda: states(target_db) == ["retried"] * 5, what="the commit")
     assert retry()["changes"] == []
     assert_equal(source_db, target_db, ["public.t"])
