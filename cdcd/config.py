@@ -134,6 +134,7 @@ class PipelineSettings(_Settings):
     on_error: OnError = "stop"
     on_conflict: OnConflict = "stop"
     max_exceptions: int = Field(default=1000, ge=1)
+    policy_tables: Annotated[tuple[str, ...], BeforeValidator(_patterns)] = ()
 
     @model_validator(mode="after")
     def _agree(self) -> Self:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from cdcd.contracts import Comparable, Fence, Sink, Source
 from cdcd.model.position import Checkpoint
+from cdcd.model.retried import Retried
 from cdcd.model.table import Table
 
 Url = Callable[[], str]
@@ -40,8 +41,9 @@ class SourceOptions:
 @dataclass(frozen=True, slots=True)
 class SinkOptions:
     """What a sink may be told beyond its URL. `replicated`: what is durable there is so only once a standby of the
-    target has it too. `on_error`, `on_conflict`, `max_exceptions`: what becomes of a change that cannot be made, as in
-    the configuration. `closely`: one could not be, and its transaction is to be named now, whatever that costs.
+    target has it too. `on_error`, `on_conflict`, `max_exceptions`, `policy_tables`: what becomes of changes that cannot
+    be made, as in the configuration. `closely`: one could not be, and its transaction is to be named now, whatever
+    that costs.
     `checkpoint`, `tables`: where to go on, for one that keeps no state."""
 
     target_tables: str = "create"
@@ -49,6 +51,7 @@ class SinkOptions:
     on_error: str = "stop"
     on_conflict: str = "stop"
     max_exceptions: int = 1000
+    policy_tables: tuple[str, ...] = ()
     closely: bool = False
     checkpoint: Checkpoint | None = None
     tables: tuple[Table, ...] = ()
@@ -77,6 +80,16 @@ class Connector(Protocol):
 
     def withdraw(self, url: Url, name: str, command: str) -> None:
         """End the wishes of that command. Durable when it returns, with all that is at the target before it."""
+        ...
+
+    def retry(self, url: Url, name: str, overwrite: bool) -> Sequence[Retried]:
+        """Try the recorded changes of the pipeline again, beside whoever runs it: all in one durable transaction, so
+        an error means that nothing was done. `overwrite`: the source wins where the target has another row."""
+        ...
+
+    def skip(self, url: Url, name: str, tx: str) -> Mapping[str, Any]:
+        """Order the pipeline's next run to pass over the transaction at which it stopped. Where it stopped: `tx`,
+        `position`, `table_id`, `key`, `error`. UsageError where that is another, StateRefused where there is none."""
         ...
 
     def fence(self, url: Url, name: str) -> Fence:

@@ -66,7 +66,8 @@ class Claim:
 
     `checkpoint` is the raw JSON of Checkpoint (the source turns it into a Position), None: nothing was ever started.
     `intent` is what `Sink.intend` stored ({} when none): a slot may exist under that name although no checkpoint does.
-    `done`: tables are consistent, keys and indexes built.
+    `finished`: tables are consistent, keys and indexes built. `lists_transactions`: there is an order to pass one over,
+    so the source is to tell them apart, whatever the sink's facts say otherwise.
     """
 
     epoch: int
@@ -76,6 +77,7 @@ class Claim:
     tables: Mapping[str, Table]
     chunks: Sequence[Chunk]
     finished: bool
+    lists_transactions: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -413,6 +415,10 @@ class Fence(Protocol):
 
     def writers(self) -> list[str]:
         """The sessions that could write now, ours not among them, as sentences."""
+        ...
+
+    def unfinished(self) -> list[str]:
+        """Transactions that have written and are not over, as sentences; those of other roles as far as we may see."""
         ...
 
     def raise_up(self) -> None:

@@ -5,7 +5,8 @@ trying again can help. A traceback is for bugs only.
     ├── UsageError           2  wrong words or configuration; nothing was started
     ├── CheckFailed          3  `check` found what would go wrong
     ├── Transient            1  trying again can help: deadlock, lock time-out, out of connections, disk full
-    │   └── Unreachable      4  the server does not answer, or the connection ended
+    │   ├── Unreachable      4  the server does not answer, or the connection ended
+    │   └── Unexplained      1  the server failed and does not say why: the same thing some times over is a stop
     ├── SnapshotLost         -  a load's snapshot cannot be used: its chunks are unread again, ask for another
     ├── Interrupted          -  we were told to stop; never reported
     ├── Differences          5  `validate` found some
@@ -75,6 +76,13 @@ class Unreachable(Transient):
     """A server does not answer, refused the connection, or the connection ended."""
 
     exit_code = 4
+
+
+class Unexplained(Transient):
+    """The server failed and does not say why (an internal error). It may never happen again, or always: the same one
+    `MOST` times on end, with nothing made between them, is Stopped."""
+
+    MOST = 4
 
 
 class SnapshotLost(CdcdError):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, TypeVar
@@ -18,6 +18,7 @@ from cdcd.engine.task import Task
 from cdcd.errors import UsageError
 from cdcd.facts import SinkFacts
 from cdcd.model.position import Checkpoint
+from cdcd.model.retried import Retried
 from cdcd.model.schema import Statement
 from cdcd.model.selection import Selection
 from cdcd.model.sequence import SequenceDone
@@ -63,6 +64,7 @@ def sink(
         on_error=settings.on_error,
         on_conflict=settings.on_conflict,
         max_exceptions=settings.max_exceptions,
+        policy_tables=settings.policy_tables,
         closely=closely,
         checkpoint=checkpoint,
         tables=tuple(tables),
@@ -160,6 +162,18 @@ def withdraw(pipeline: Pipeline, command: str) -> None:
     """End the wishes of that command."""
     made = connector(pipeline.target.scheme, pipeline.target.key, "withdraw")
     made.withdraw(pipeline.target.url, pipeline.name, command)
+
+
+def retry(pipeline: Pipeline, overwrite: bool) -> Sequence[Retried]:
+    """Try the changes again that were recorded at the target."""
+    made = connector(pipeline.target.scheme, pipeline.target.key, "retry")
+    return made.retry(pipeline.target.url, pipeline.name, overwrite)
+
+
+def skip(pipeline: Pipeline, tx: str) -> Mapping[str, Any]:
+    """Order the next run to pass over the transaction at which the pipeline stopped; where it stopped."""
+    made = connector(pipeline.target.scheme, pipeline.target.key, "skip")
+    return made.skip(pipeline.target.url, pipeline.name, tx)
 
 
 def fence(pipeline: Pipeline, role: Address | None = None) -> Fence:

@@ -16,20 +16,28 @@ from cdcd.cli.check import check
 from cdcd.cli.config import config
 from cdcd.cli.cutover import cutover
 from cdcd.cli.drop import drop
+from cdcd.cli.help import Stages
 from cdcd.cli.plan import plan
 from cdcd.cli.reload import reload
+from cdcd.cli.retry import retry
 from cdcd.cli.run import run
 from cdcd.cli.sequences import sequences
+from cdcd.cli.skip import skip
 from cdcd.cli.status import status
 from cdcd.cli.tail import tail
 from cdcd.cli.validate import validate
 from cdcd.errors import CdcdError, Interrupted, UsageError
 from cdcd.secrets import hide
 
-COMMANDS: tuple[Callable[..., Any], ...] = (
-    check, plan, run, status, validate, cutover, sequences, reload, tail, config, drop,
-)  # fmt: skip
-"""One file each, in this order in --help."""
+STAGES: dict[str, tuple[Callable[..., Any], ...]] = {
+    "Look": (check, plan, config),
+    "Move": (run, status, validate, reload, tail),
+    "End": (sequences, cutover, drop),
+    "Repair": (retry, skip),
+}
+"""The stages of a migration, and the commands that belong to each: one file each, in this order in --help."""
+
+COMMANDS = tuple(command for its in STAGES.values() for command in its)
 
 EPILOG = (
     "Exit codes: 0 done, equal, or stopped by a signal; 1 failed, trying again may help; 2 usage or configuration; "
@@ -42,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     words = list(sys.argv[1:] if arguments is None else arguments)
     code = 1
     try:
-        code = int(_app()(words or ["--help"], prog_name="cdcd", standalone_mode=False) or 0)
+        code = int(app()(words or ["--help"], prog_name="cdcd", standalone_mode=False) or 0)
     except (KeyboardInterrupt, Interrupted, typer.Abort):
         code = 0
     except BrokenPipeError:
@@ -60,27 +68,29 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     sys.exit(code)
 
 
-def _app() -> typer.Typer:
-    app = typer.Typer(
+def app() -> typer.Typer:
+    """All commands. Completion for bash, zsh and fish comes with it: --install-completion."""
+    made = typer.Typer(
         name="cdcd",
+        cls=Stages,
         help="Copy a database, follow every change, and apply it elsewhere, exactly once.",
         epilog=EPILOG,
-        add_completion=False,
         pretty_exceptions_enable=False,
         rich_markup_mode="rich" if sys.stdout.isatty() else None,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
 
-    @app.callback()
+    @made.callback()
     def top(
         version: Annotated[
             bool, typer.Option("--version", is_eager=True, callback=_version, help="Print the version.")
         ] = False,
     ) -> None: ...
 
-    for command in COMMANDS:
-        app.command()(command)
-    return app
+    for stage, commands in STAGES.items():
+        for command in commands:
+            made.command(rich_help_panel=stage)(command)
+    return made
 
 
 def _version(asked: bool) -> None:

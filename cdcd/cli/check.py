@@ -51,7 +51,9 @@ def check(
       cdcd check --from postgresql://cdcd@db1/shop --to postgresql://cdcd@db2/shop --tables 'public.*'
 
     Settings, privileges, replica identities, publications, types, what at the target makes counts lie, who stands in
-    the way now. A pipeline that runs may be checked too. Exit code 3: at least one error. CHECKS.md lists all ids.
+    the way now. A pipeline that runs may be checked too. CHECKS.md lists all ids.
+
+    Exit code 0: nothing would go wrong; 3: something would (with --strict also for a warning).
     """
     config = chosen(
         file,

@@ -35,10 +35,12 @@ def config(
 
     \b
     Example:
-      cdcd config -c cdcd.toml            # every pipeline; a mistake is named, with exit code 2
+      cdcd config -c cdcd.toml            # every pipeline
       cdcd config -c cdcd.toml shop --json
 
     The text is TOML: a file that spells out every default.
+
+    Exit code 2: there is a mistake in the configuration, which is named.
     """
     config = chosen(file, pipelines, {"from": source, "to": target, "tables": tables, "name": name})
     start_log(config, json)

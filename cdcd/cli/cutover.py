@@ -2,7 +2,7 @@
 
 Its JSON: {"version": 1, "pipeline", "source", "target", "position", "steps": [{"step", "seconds"}], "seconds",
 "still_seconds", "sequences", "compared": [{"table", "rows"}], "left_out": [table], "made": [statement],
-"by_hand": [statement], "exceptions", "fenced",
+"by_hand": [statement], "exceptions", "fenced", "sessions": [who is at the source still],
 "way_back": {"now": [line], "later": [line]}}.
 """
 
@@ -20,7 +20,7 @@ import typer
 from rich.console import Console
 
 from cdcd import wiring
-from cdcd.cli.options import Around, File, From, Json, Name, To, chosen, only, start_log
+from cdcd.cli.options import Around, File, From, Json, Name, One, To, chosen, only, start_log
 from cdcd.config import Pipeline
 from cdcd.contracts import Comparable, Fence
 from cdcd.engine.cutover import Cutover, Record, Wishes
@@ -29,7 +29,7 @@ from cdcd.secrets import Address, hide
 
 
 def cutover(
-    pipeline: Annotated[str | None, typer.Argument(metavar="PIPELINE", help="With -c: which one.")] = None,
+    pipeline: One = None,
     source: From = None,
     target: To = None,
     name: Name = None,
@@ -62,6 +62,9 @@ def cutover(
 
     The daemon goes on running. Everything that takes long is done before the source is fenced; behind the fence it is
     seconds. If anything goes wrong, and on Ctrl-C, the fence is taken down. At the end the record says how to go back.
+
+    Exit code 0: the application may move; 1: stopped, or the lag did not go; 5: the last changes differ; 6: something
+    is in the way, and is named. With any but 0 the source goes on as before.
     """
     given = {"from": source, "to": target, "name": name, "objects": objects}
     config = chosen(file, [pipeline] if pipeline else None, given)
@@ -183,6 +186,7 @@ def _record(
         "by_hand": list(by_hand),
         "exceptions": exceptions,
         "fenced": fenced,
+        "sessions": record.sessions,
         "way_back": {
             "now": [
                 *(f"{one.undo};   -- at the target" for one in record.made if one.undo),
@@ -212,6 +216,9 @@ def _tell(told: Mapping[str, Any], json: bool) -> None:
         lines += ["STILL TO BE MADE at the target, by the tables' owner:", *map(_line, told["by_hand"])]
     if told["exceptions"]:
         lines.append(f"EXCEPTIONS: {told['exceptions']} changes were not made at the target: see cdcd.exceptions there")
+    if told["sessions"]:
+        lines.append("Still at the source, and able to write there if they set themselves to:")
+        lines += [f"  {session}" for session in told["sessions"]]
     lines.append("Point the application at the target now; then stop the daemon, and `cdcd drop`.")
     lines += ["To go back at once:", *(f"  {line}" for line in told["way_back"]["now"])]
     lines += ["To be able to go back later:", *(f"  {line}" for line in told["way_back"]["later"])]

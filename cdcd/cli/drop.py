@@ -39,6 +39,11 @@ def drop(
     \b
     Example:
       cdcd drop -c cdcd.toml shop
+      cdcd drop -c cdcd.toml shop --force --yes  # the source is gone, and nobody is there to answer
+
+    What was made by hand, a slot or a publication, stays too.
+
+    Exit code 4: an end cannot be reached; 6: a daemon runs the pipeline.
     """
     config = chosen(file, pipelines, {"from": source, "to": target, "name": name})
     start_log(config, json)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -34,8 +35,25 @@ Around = Annotated[
 File = Annotated[
     Path | None, typer.Option("-c", "--config", metavar="FILE", help="Take pipelines from this TOML file.")
 ]
+
+
+def _names(ctx: typer.Context, incomplete: str) -> list[str]:
+    """For the shell, which asks at each TAB: the pipelines of the file that was named before; no mistake is told."""
+    try:
+        raw = tomllib.loads(Path(str(ctx.params.get("file"))).read_text(encoding="utf-8"))
+        names = [str(one["name"]) for one in raw["pipeline"]]
+    except (OSError, ValueError, LookupError, TypeError):
+        return []
+    return [name for name in names if name.startswith(incomplete) and name not in (ctx.params.get("pipelines") or ())]
+
+
 Names = Annotated[
-    list[str] | None, typer.Argument(metavar="PIPELINE", help="With -c: only these.", show_default=False)
+    list[str] | None,
+    typer.Argument(metavar="PIPELINE", help="With -c: only these.", show_default=False, autocompletion=_names),
+]
+One = Annotated[
+    str | None,
+    typer.Argument(metavar="PIPELINE", help="With -c: which one.", show_default=False, autocompletion=_names),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Write versioned JSON instead of text.")]
 

@@ -9,13 +9,13 @@ from typing import Annotated
 import typer
 
 from cdcd import wiring
-from cdcd.cli.options import File, From, Json, Name, To, chosen, only, start_log
+from cdcd.cli.options import File, From, Json, Name, One, To, chosen, only, start_log
 from cdcd.errors import StateRefused, UsageError
 
 
 def reload(
     table: Annotated[str, typer.Argument(metavar="TABLE", help="schema.table, as it is called at the source.")],
-    pipeline: Annotated[str | None, typer.Argument(metavar="PIPELINE", help="With -c: whose table.")] = None,
+    pipeline: One = None,
     source: From = None,
     target: To = None,
     name: Name = None,
@@ -27,6 +27,10 @@ def reload(
     \b
     Example:
       cdcd reload public.orders -c cdcd.toml shop
+
+    The daemon does it, now or when one is started next; what was recorded of the table's changes is settled with it.
+
+    Exit code 0: it is ordered; 2: no such table; 6: the pipeline was never started.
     """
     config = chosen(file, [pipeline] if pipeline else None, {"from": source, "to": target, "name": name})
     start_log(config, json)

@@ -102,6 +102,10 @@ def run(
     max_exceptions: Annotated[
         int | None, typer.Option(metavar="N", help="How many skipped changes may be recorded before it stops.")
     ] = None,
+    policy_tables: Annotated[
+        list[str] | None,
+        typer.Option(metavar="PATTERN", help="The tables that --on-error and --on-conflict are for. Repeatable."),
+    ] = None,
     listen: Annotated[
         str | None, typer.Option("--http", metavar="HOST:PORT", help="Serve /healthz, /readyz, /metrics and /status.")
     ] = None,
@@ -113,6 +117,12 @@ def run(
     \b
     Example:
       cdcd run --from postgresql://cdcd@db1/shop --to postgresql://cdcd@db2/shop --tables 'public.*'
+      cdcd run -c cdcd.toml                      # the daemon: all pipelines of the file
+
+    Killed or stopped, it goes on where the target stands: nothing is lost, nothing is made twice.
+
+    Exit code 0: done, or stopped by a signal; 3: something would go wrong; 4: a server is unreachable (only where
+    the run is to end by itself); 6: stopped until a person acts.
     """
     config = chosen(
         file,
@@ -124,7 +134,8 @@ def run(
             "chunk_bytes": chunk_bytes, "group_bytes": group_bytes, "table_poll": table_poll,
             "standby_seconds": standby_seconds, "patience": patience, "failover": failover or None,
             "acknowledge_after": acknowledge_after, "on_error": on_error, "on_conflict": on_conflict,
-            "max_exceptions": max_exceptions, "partitions": partitions, "log_disk": log_disk,
+            "max_exceptions": max_exceptions, "policy_tables": policy_tables,
+            "partitions": partitions, "log_disk": log_disk,
             "where": _parts("--where", where), "mask": _parts("--mask", mask),
         },
         overrides := {"load": load, "from_now": from_now, "until": until, "standby": standby},

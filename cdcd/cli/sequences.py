@@ -36,6 +36,8 @@ def sequences(
     \b
     Example:
       cdcd sequences -c cdcd.toml shop
+
+    Exit code 6: one of them could not be set.
     """
     config = chosen(file, pipelines, {"from": source, "to": target, "tables": tables, "name": name, "objects": objects})
     start_log(config, json)

@@ -35,6 +35,9 @@ def status(
     \b
     Example:
       cdcd status -c cdcd.toml shop
+      cdcd status -c cdcd.toml --json | jq '.pipelines[].sentence'
+
+    Exit code 0: both ends told; 4: one cannot be reached.
     """
     config = chosen(file, pipelines, {"from": source, "to": target, "name": name})
     start_log(config, json, one=False)

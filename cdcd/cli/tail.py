@@ -43,8 +43,11 @@ def tail(
     \b
     Example:
       cdcd tail postgresql://cdcd@db1/shop --tables 'public.orders' | jq .after
+      cdcd tail postgresql://cdcd@db1/shop --slot audit     # goes on there the next time
 
     --json makes the log and errors JSON too.
+
+    Exit code 0: stopped, or everything was printed; 4: the source is unreachable; 6: a person must act first.
     """
     given = {
         "from": url, "to": "jsonlines://stdout", "name": _name(slot), "tables": tables, "slot": slot,

@@ -52,7 +52,9 @@ def validate(
       cdcd validate -c cdcd.toml shop --tables 'public.order*'
 
     A row that differs is read again at both ends, after the running pipeline has passed what was read at the source;
-    it is different only if it is so twice. Exit code 5: there are differences; 1: something could not be told.
+    it is different only if it is so twice.
+
+    Exit code 0: equal; 5: there are differences; 1: something could not be told.
     """
     options = {"from": source, "to": target, "name": name}
     config = chosen(file, pipelines, options, {"tables": tables or None})

@@ -74,6 +74,8 @@ class Attempt:
         self._progress.phase = "claiming"
         claim = self._sink.claim(owner, take_over)
         self.claimed = True
+        if claim.lists_transactions and not self._sink.facts.lists_transactions:
+            raise StateRefused("a transaction is to be passed over", why="the source does not tell them", change="skip")
         self._side.start()
         try:
             return self._run(claim)

@@ -8,6 +8,8 @@ from cdcd.contracts import Comparable
 from cdcd.model.position import Position
 
 TICK = 0.1
+SILENT = 7.0
+"""Seconds; who runs a pipeline shows a sign of life every 5 s."""
 
 
 class Watch:
@@ -17,10 +19,12 @@ class Watch:
         self._target = target
         self._wait = wait
         self._stalled = False
+        self._life: int | None = None  # the sign of life, and when it was another one
+        self._alive = time.monotonic()
 
     def passed(self, place: Position) -> bool:
-        """Wait until the target's checkpoint covers `place`. Once that took too long, no longer than the checkpoint
-        stands still: a daemon that does not run is waited for once."""
+        """Wait until the target's checkpoint covers `place`; not where nobody runs the pipeline. Once that took too
+        long, no longer than the checkpoint stands still."""
         deadline = time.monotonic() + self._wait
         while True:
             before, now = self.seen, self._checkpoint()
@@ -29,7 +33,8 @@ class Watch:
                 return True
             if now is not None and before is not None and not before.covers(now):
                 self._stalled = False
-            if self._stalled or time.monotonic() > deadline:
+            silent = time.monotonic() - self._alive > SILENT
+            if self._stalled or silent or time.monotonic() > deadline:
                 self._stalled = True
                 return False
             time.sleep(TICK)
@@ -43,4 +48,6 @@ class Watch:
         standing = self._target.standing()
         if standing is not None and standing.position is not None:
             self.seen = self._source.position(standing.position)
+        if standing is not None and standing.life != self._life:
+            self._life, self._alive = standing.life, time.monotonic()
         return self.seen

@@ -31,7 +31,8 @@ SPEED = 50_000_000
 @dataclass(slots=True)
 class Record:
     """What was done. `steps`: name and seconds, in order; `still`: seconds in which nobody could write. `left_out` are
-    tables for whose comparison there was no time; `made`: what the target was better off without until now."""
+    tables for whose comparison there was no time; `made`: what the target was better off without until now;
+    `sessions`: those at the source that could still set themselves to write."""
 
     steps: list[tuple[str, float]] = field(default_factory=list)
     position: str = ""
@@ -40,6 +41,7 @@ class Record:
     compared: list[TableReport] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
     made: Sequence[Statement] = ()
+    sessions: list[str] = field(default_factory=list)
     down: str = ""
 
 
@@ -112,6 +114,7 @@ class Cutover:
                 self._refuse_late_writes(quiet)
             with self._step("hand the target over"):
                 record.made = self._hand_over()
+            record.sessions = self._fence.writers()
             record.still = time.monotonic() - still
             return record
         except BaseException:
@@ -174,6 +177,12 @@ class Cutover:
         self.record.down = self._fence.down
         if not self._wishes.raise_fence:
             self._wishes.told_fenced()
+            if left := self._fence.unfinished():
+                raise StateRefused(
+                    "somebody is still writing at the source",
+                    why="; ".join(left[:5]),
+                    hint="what it commits would come too late: end it, and cut over again",
+                )
             return
         log.warning("nobody writes at the source from now on", way_back=self._fence.down)
         self._raised = True

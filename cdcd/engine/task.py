@@ -11,7 +11,7 @@ from collections.abc import Callable
 from cdcd.contracts import Sink, Source
 from cdcd.engine.attempt import Attempt
 from cdcd.engine.options import Options, Outcome
-from cdcd.errors import CdcdError, Interrupted
+from cdcd.errors import CdcdError, Interrupted, Stopped, Transient, Unexplained
 from cdcd.log import get_logger
 from cdcd.progress import Progress
 
@@ -50,6 +50,7 @@ class Task:
         """Until the run's end, or a stop. Raises the error that trying again cannot help, or has not helped for
         `patience` seconds where the run is finite."""
         tries, since = 0, time.monotonic()
+        same: list[str] = []  # what the server could not explain, on end
         while True:
             attempt: Attempt | None = None
             try:
@@ -63,15 +64,22 @@ class Task:
             except CdcdError as error:
                 if self._stopping.is_set():
                     return Outcome.STOPPED
+                if isinstance(error, Interrupted):
+                    error = Transient("an attempt was broken off, and nobody asked for it", why=error.what)
                 if self._closely is not None and "change" in error.where:
                     log.info("looking for the transaction at fault", what=error.what)
                     self._connect, self._closely = self._closely, None
                     continue
                 if attempt is not None and attempt.flowing:
                     tries, since = 0, time.monotonic()
+                    same.clear()
+                if isinstance(error, Unexplained):
+                    same = [*(what for what in same if what == error.what), error.what]
+                    if len(same) >= error.MOST:
+                        raise _stopped(error, len(same)) from error
                 patient = not self._options.finite or time.monotonic() - since < self._options.patience
                 if not (error.retryable and patient and (self._ends is None or self._ends[1].facts.keeps_state)):
-                    raise
+                    raise error
                 tries += 1
                 self._close()  # nothing is held while we wait: no lock, no slot
                 self._pause(error, tries)
@@ -128,3 +136,9 @@ class Task:
                     end.close()
                 except CdcdError as error:
                     log.debug("closing failed", error=str(error))
+
+
+def _stopped(error: Unexplained, times: int) -> Stopped:
+    """Trying once more would only repeat it."""
+    why = f"{times} times on end, and nothing was made between them" + (f"; {error.why}" if error.why else "")
+    return Stopped(error.what, why=why, hint=error.hint, **error.where)

@@ -80,7 +80,9 @@ class Layout:
 @dataclass(frozen=True, slots=True)
 class Standing:
     """What the target's control rows say of a pipeline: its checkpoint's position in a form that the source's
-    `position` reads (None: nothing was begun), and of each table, by id, how many chunks are not in."""
+    `position` reads (None: nothing was begun), and of each table, by id, how many chunks are not in. `life`: another
+    number every 5 s while a process runs the pipeline."""
 
     position: Mapping[str, Any] | str | None
     unread: Mapping[str, int]
+    life: int = 0

@@ -30,7 +30,8 @@ SELECT (SELECT c.checkpoint -> 'position' FROM cdcd.checkpoints c WHERE c.pipeli
        (SELECT coalesce(jsonb_object_agg(t.table_id, (
                    SELECT count(*) FROM cdcd.chunks k
                    WHERE k.pipeline = t.pipeline AND k.table_id = t.table_id AND k.state = 'unread')), '{}')
-        FROM cdcd.tables t WHERE t.pipeline = e.pipeline)
+        FROM cdcd.tables t WHERE t.pipeline = e.pipeline),
+       (SELECT s.counter FROM cdcd.seen s WHERE s.pipeline = e.pipeline)
 FROM cdcd.epochs e WHERE e.pipeline = %s
 """
 
@@ -105,7 +106,7 @@ class PostgresComparable:
         if not self._asker.ask("SELECT to_regclass('cdcd.chunks')")[0][0]:
             return None
         found = self._asker.ask(_STANDING, self._name)
-        return Standing(found[0][0], found[0][1]) if found else None
+        return Standing(found[0][0], found[0][1], found[0][2] or 0) if found else None
 
     def interrupt(self) -> None:
         self._wake.set()

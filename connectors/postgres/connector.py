@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cdcd.connector import SinkOptions, SourceOptions, Url
+from cdcd.model.retried import Retried
+from cdcd.model.selection import Selection
 from connectors.postgres.compare import PostgresComparable
 from connectors.postgres.exceptions import Policy
 from connectors.postgres.fence import PostgresFence
 from connectors.postgres.outside import leave_request, read_status, withdraw_requests
 from connectors.postgres.parts import Parts
+from connectors.postgres.retry import retry as try_again
 from connectors.postgres.sink import PostgresSink
+from connectors.postgres.skip import order_skip
 from connectors.postgres.source import PostgresSource
 
 
@@ -39,7 +43,9 @@ def sink(url: Url, name: str, options: SinkOptions) -> PostgresSink:
         name,
         target_tables=options.target_tables,
         replicated=options.replicated,
-        refused=Policy(options.on_error, options.on_conflict, options.max_exceptions),
+        refused=Policy(
+            options.on_error, options.on_conflict, options.max_exceptions, Selection(options.policy_tables)
+        ),
         closely=options.closely,
     )
 
@@ -54,6 +60,14 @@ def request(url: Url, name: str, command: str, argument: str) -> int:
 
 def withdraw(url: Url, name: str, command: str) -> None:
     withdraw_requests(url, name, command)
+
+
+def retry(url: Url, name: str, overwrite: bool) -> Sequence[Retried]:
+    return try_again(url, name, overwrite)
+
+
+def skip(url: Url, name: str, tx: str) -> Mapping[str, Any]:
+    return order_skip(url, name, tx)
 
 
 def fence(url: Url, name: str) -> PostgresFence:

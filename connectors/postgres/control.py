@@ -10,7 +10,7 @@ from __future__ import annotations
 from cdcd.errors import StateRefused
 from connectors.postgres.sessions import Session
 
-VERSION = 2
+VERSION = 3
 
 FIRST = """
 COMMENT ON SCHEMA cdcd IS 'cdcd: what its pipelines into this database need to go on after a restart';
@@ -125,7 +125,18 @@ CREATE TABLE cdcd.stops (
 COMMENT ON TABLE cdcd.stops IS 'The change at which a pipeline stopped, until it is past it';
 """
 
-MIGRATIONS: dict[int, str] = {1: _EXCEPTIONS}
+_RETRIED = """
+ALTER TABLE cdcd.exceptions DROP CONSTRAINT exceptions_state_check;
+ALTER TABLE cdcd.exceptions ADD CONSTRAINT exceptions_state_check CHECK (state IN ('open', 'superseded', 'retried'));
+ALTER TABLE cdcd.exceptions ADD COLUMN identity bytea, ADD COLUMN tries int NOT NULL DEFAULT 0;
+COMMENT ON TABLE cdcd.exceptions IS 'Changes that were not made here. position, tx, committed: their transaction at '
+    'the source; key, row: column to text, what is not known left out; found: the version of the row that was met; '
+    'identity: the key as it comes in the stream; tries: how often cdcd retry tried in vain, or made it at last; '
+    'state open: its row differs from the source; superseded: its row was written since, or the table loaded again; '
+    'retried: made by cdcd retry';
+"""
+
+MIGRATIONS: dict[int, str] = {1: _EXCEPTIONS, 2: _RETRIED}
 """Version → what makes it the next one. New tables are made as FIRST and then all of these."""
 
 WITH_EXCEPTIONS = 2
@@ -167,6 +178,18 @@ def plan(session: Session) -> list[str]:
     for older in range(version, VERSION):
         statements.append(f"{MIGRATIONS[older].strip()}\n\nUPDATE cdcd.version SET version = {older + 1}")
     return statements
+
+
+def require(session: Session, pipeline: str) -> None:
+    """For what writes into them beside the pipeline's own process: they are there, and of our version."""
+    if not exist(session):
+        raise StateRefused(f"pipeline {pipeline} was never started", why="the target has no control tables")
+    if (version := _known(stored_version(session))) < VERSION:
+        raise StateRefused(
+            f"the control tables at the target have version {version}, this cdcd needs {VERSION}",
+            why="an older cdcd made them, and no pipeline has run here since",
+            hint="run the pipeline with this cdcd: it brings them up to date",
+        )
 
 
 def _known(version: int) -> int:

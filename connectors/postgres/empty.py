@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 
 from cdcd.errors import CdcdError, Conflict, StateRefused
 from cdcd.model.chunk import Bound, Chunk
-from cdcd.model.group import Truncate
+from cdcd.model.group import Transaction, Truncate
 from cdcd.model.table import Table
-from connectors.postgres.exceptions import supersede_tables
+from connectors.postgres.exceptions import supersede, supersede_tables, waiting_for
 from connectors.postgres.foreign import take_off
 from connectors.postgres.names import quote_identifier, quote_literal
 from connectors.postgres.order import Operators, range_operators
@@ -18,8 +18,11 @@ from connectors.postgres.shape import Shape
 Shapes = Callable[[Table], Shape]
 
 
-def truncate(session: Session, step: Truncate, shapes: Shapes, position: str | None) -> None:
-    """One statement for all tables of the source's: apart, a foreign key between them would refuse it (T-PT-1)."""
+def truncate(
+    session: Session, step: Truncate, shapes: Shapes, place: Transaction | None, position: str | None
+) -> None:
+    """One statement for all tables of the source's: apart, a foreign key between them would refuse it (T-PT-1).
+    `place` is its transaction, where the source tells, `position` the end of its group."""
     tables = [shapes(table) for table in step.tables]
     names = ", ".join(shape.only for shape in tables)
     if not names:
@@ -35,7 +38,10 @@ def truncate(session: Session, step: Truncate, shapes: Shapes, position: str | N
             f"TRUNCATE of {', '.join(sorted(ours))} is refused at the target: {error.what}",
             why=f"{error.why} The source's statement does not name that table: at the source nothing refers to them.",
             hint="drop that foreign key at the target, and run again",
-            position=position,
+            change="truncate",
+            table=step.tables[0].id,
+            tx=place.id if place is not None else None,
+            position=str(place.position) if place is not None else position,
         ) from error
 
 
@@ -56,7 +62,7 @@ def empty_chunks(
     for id, its in by_table.items():
         shape = shapes(tables[id])
         _mark_unread(session, pipeline, id, its)
-        if not _any_in(session, pipeline, id):
+        if not (partly := _any_in(session, pipeline, id)):
             supersede_tables(session, pipeline, [id])
         taken_off = not replica and take_off(session, pipeline, shape)
         altered = altered or taken_off
@@ -66,7 +72,10 @@ def empty_chunks(
         for chunk in its:
             types = [shape.columns[name].type_id for name in chunk.columns]
             operators = range_operators(lambda sql, type: session.rows(sql, (type,)), types)
-            session.run(f"DELETE FROM {shape.only} t WHERE {_range(chunk, shape, operators)}")
+            inside = _range(chunk, shape, operators)
+            session.run(f"DELETE FROM {shape.only} t WHERE {inside}")
+            if partly:
+                supersede(session, waiting_for(session, pipeline, shape, id, chunk.columns, inside.replace("%", "%%")))
     session.run("UPDATE cdcd.epochs SET finished = false WHERE pipeline = %s AND finished", (pipeline,))
     return altered
 

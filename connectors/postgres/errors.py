@@ -18,6 +18,7 @@ from cdcd.errors import (
     SnapshotLost,
     Stopped,
     Transient,
+    Unexplained,
     Unreachable,
     UsageError,
 )
@@ -46,7 +47,7 @@ BY_STATE: dict[str, _Kind] = {
     "57P04": (Stopped, "the database was dropped"),
     "57P05": (Unreachable, ""),
     "72000": (SnapshotLost, ""),
-    "XX000": (Transient, "the server's log tells more"),
+    "XX000": (Unexplained, "the server's log tells more"),
     "XX001": (Stopped, "the server's data are damaged: its log tells more"),
     "XX002": (Stopped, "an index of the server is damaged: REINDEX"),
 }

@@ -6,16 +6,19 @@ Values stand there as the server's texts, by column: a target that was altered m
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from psycopg2.extras import Json
 
-from cdcd.errors import CdcdError, PoisonRow
-from cdcd.model.group import Transaction
-from connectors.postgres.names import quote_literal
+from cdcd.errors import CdcdError, Conflict, PoisonRow
+from cdcd.model.group import TableLog, Transaction
+from cdcd.model.selection import Selection
+from cdcd.model.table import Table
+from cdcd.rows import RowForm
+from connectors.postgres.names import quote_identifier, quote_literal
 from connectors.postgres.sessions import Session
 from connectors.postgres.shape import Shape
 
@@ -23,22 +26,30 @@ Values = Mapping[str, Any]
 """Column → the server's text, or None for NULL; {"binary": hexadecimal} where the server could not read it."""
 
 
+EVERY = Selection()
+
+
 @dataclass(frozen=True, slots=True)
 class Policy:
     """What becomes of a change that the target refuses (`on_error`: "stop", "skip"), or that meets another state than
-    the source's (`on_conflict`: "stop", "overwrite", "skip"). `most` recorded ones may wait to be tried again."""
+    the source's (`on_conflict`: "stop", "overwrite", "skip"). `most` recorded ones may wait to be tried again. This is
+    for `tables`; at others the pipeline stops."""
 
     on_error: str = "stop"
     on_conflict: str = "stop"
     most: int = 1000
+    tables: Selection = EVERY
 
     @property
     def stops(self) -> bool:
         """Whether nothing is ever passed over."""
         return self.on_error == self.on_conflict == "stop"
 
-    def records(self, error: CdcdError) -> bool:
-        return (self.on_error if isinstance(error, PoisonRow) else self.on_conflict) == "skip"
+    def of(self, error: CdcdError, table: str) -> str:
+        """What becomes of a change of the table that met this error."""
+        if not self.tables.matches(table):
+            return "stop"
+        return self.on_error if isinstance(error, PoisonRow) else self.on_conflict
 
 
 STOP = Policy()
@@ -47,7 +58,7 @@ STOP = Policy()
 @dataclass(frozen=True, slots=True)
 class Refused:
     """A change as it is recorded. `key` names the row it is made to (keyless: is that row), `row` has the new cells
-    that are known; `found` is the version of the row it met."""
+    that are known; `found` is the version of the row it met; `identity` is the key as the stream brings it."""
 
     table: str
     op: str
@@ -56,36 +67,72 @@ class Refused:
     error: str
     sqlstate: str | None
     found: str = ""
+    identity: bytes | None = None
 
 
 _RECORD = """
 INSERT INTO cdcd.exceptions
-    (pipeline, position, tx, committed, table_id, op, key, row, error, sqlstate, found, state)
-VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+    (pipeline, position, tx, committed, table_id, op, key, row, error, sqlstate, found, identity, state)
+VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, 'open')
 """
 
-_SUPERSEDE = """
-UPDATE cdcd.exceptions SET state = 'superseded', settled = clock_timestamp()
-WHERE pipeline = %s AND table_id = %s AND state = 'open' AND key = ANY (%s::jsonb[])
+_SUPERSEDE = "UPDATE cdcd.exceptions SET state = 'superseded', settled = clock_timestamp()"
+
+_OPEN = """
+SELECT table_id, identity FROM cdcd.exceptions WHERE pipeline = %s AND state = 'open' AND key IS NOT NULL
 """
 
 
 class Exceptions:
-    """Those of one pipeline, by the session that applies."""
+    """Those of one pipeline, by the session that applies, whose work ends with its first error."""
 
     def __init__(self, session: Session, pipeline: str, policy: Policy) -> None:
         self.policy = policy
         self._session = session
         self._pipeline = pipeline
+        self._waiting: dict[str, set[bytes]] | None = None
+
+    # --- rows of which a change waits -----------------------------------------------------------------------------
+
+    def waiting(self, table: Table) -> set[bytes]:
+        """The identities of the table's rows of which a change waits; one that is settled by others may stay."""
+        if self._waiting is None:
+            self._waiting = {}
+            for id, identity in self._session.rows(_OPEN, (self._pipeline,)):
+                self._waiting.setdefault(id, set()).add(bytes(identity or b""))
+        return self._waiting.get(table.id, set()) if table.key else set()
+
+    def touch(self, one: TableLog) -> bool:
+        """Whether one of these changes may be to such a row."""
+        waiting = self.waiting(one.table)
+        if not waiting or _vague(one.form, waiting):
+            return bool(waiting)
+        prefix = len(identity(one.form, b""))
+        return not {known[prefix:] for known in waiting}.isdisjoint(one.keys)
+
+    def concern(self, form: RowForm, *keys: bytes | None) -> bool:
+        """Whether a change may wait of a row of one of these keys."""
+        waiting = self.waiting(form.table)
+        if not waiting or _vague(form, waiting):
+            return bool(waiting)
+        return any(key is not None and identity(form, key) in waiting for key in keys)
+
+    def of_rows(self, shape: Shape, table: str, keys: Sequence[Values]) -> list[int]:
+        """The open records of changes to the rows that have these keys."""
+        found: list[int] = []
+        for key in keys:
+            where, values = by_key(shape, key)
+            found += waiting_for(self._session, self._pipeline, shape, table, list(key), where, values)
+        return found
+
+    # --- recording ------------------------------------------------------------------------------------------------
 
     def full(self) -> bool:
         """Whether no more may be recorded."""
         text = "SELECT count(*) FROM cdcd.exceptions WHERE pipeline = %s AND state = 'open'"
         return int(self._session.rows(text, (self._pipeline,))[0][0]) >= self.policy.most
 
-    def record(
-        self, refused: Refused, place: Transaction | None, position: str | None, state: str = "open"
-    ) -> None:
+    def record(self, refused: Refused, place: Transaction | None, position: str | None) -> None:
         """`place` is its transaction at the source; without it `position` is where its group ends."""
         tx = place.id if place is not None else None
         committed = _time(place.time) if place is not None else None
@@ -95,27 +142,71 @@ class Exceptions:
             _RECORD,
             (
                 self._pipeline, where, tx, committed, refused.table, refused.op, key, row, refused.error,
-                refused.sqlstate, refused.found, state,
+                refused.sqlstate, refused.found, refused.identity,
             ),
         )  # fmt: skip
+        if self._waiting is not None and key is not None:
+            self._waiting.setdefault(refused.table, set()).add(refused.identity or b"")
 
-    def supersede(self, table: str, *keys: Values) -> None:
-        """The rows under these keys are right again, or gone at the source too."""
-        self._session.run(_SUPERSEDE, (self._pipeline, table, [Json(dict(key)) for key in keys]))
+
+def identity(form: RowForm, key: bytes) -> bytes:
+    """A key as the stream brings it: equal for equal rows, where the table is foldable and the form the same."""
+    return form.name.encode() + b"\0" + key
+
+
+def _vague(form: RowForm, waiting: Collection[bytes]) -> bool:
+    """Whether bytes do not tell which rows these are: only the server compares the keys, or they came otherwise."""
+    prefix = identity(form, b"")
+    return not form.table.foldable or not all(one.startswith(prefix) for one in waiting)
+
+
+_EACH = "SELECT id FROM cdcd.exceptions WHERE pipeline = %s AND table_id = %s AND state = 'open' AND key IS NOT NULL"
+
+
+def waiting_for(
+    session: Session, pipeline: str, shape: Shape, table: str, names: Sequence[str], where: str,
+    values: Sequence[Any] = (),
+) -> list[int]:
+    """The open records of a table whose key's columns `names`, as those of a row `t` of it, meet a condition. In a
+    transaction."""
+    columns = ", ".join(f"{quote_identifier(name)} {shape.columns[name].staged}" for name in names).replace("%", "%%")
+    meets = f"EXISTS (SELECT FROM jsonb_to_record(key) AS t ({columns}) WHERE {where})"
+    try:
+        session.defer("SAVEPOINT waiting")
+        found = [id for (id,) in session.rows(f"{_EACH} AND {meets}", (pipeline, table, *values))]
+    except (Conflict, PoisonRow):
+        # A key that no row of the table can have fails for all of them.
+        session.run("ROLLBACK TO SAVEPOINT waiting")
+        found = []
+        for (id,) in session.rows(_EACH, (pipeline, table)):
+            session.defer("SAVEPOINT one_waiting")
+            try:
+                one = f"SELECT id FROM cdcd.exceptions WHERE id = %s AND {meets}"
+                found += [id for (id,) in session.rows(one, (id, *values))]
+            except (Conflict, PoisonRow):
+                session.run("ROLLBACK TO SAVEPOINT one_waiting")
+            session.defer("RELEASE SAVEPOINT one_waiting")
+    session.defer("RELEASE SAVEPOINT waiting")
+    return found
+
+
+def supersede(session: Session, records: Collection[int]) -> None:
+    """Their rows are right again, or gone at the source too, or to be loaded."""
+    if records:
+        session.run(f"{_SUPERSEDE} WHERE id = ANY (%s)", (list(records),))
 
 
 def supersede_tables(session: Session, pipeline: str, tables: Sequence[str]) -> None:
     """The tables were emptied: what their rows should have been is no question any more."""
     names = ", ".join(map(quote_literal, tables))
     session.defer(
-        "UPDATE cdcd.exceptions SET state = 'superseded', settled = clock_timestamp()"
-        f" WHERE pipeline = {quote_literal(pipeline)} AND table_id IN ({names}) AND state = 'open'"
+        f"{_SUPERSEDE} WHERE pipeline = {quote_literal(pipeline)} AND table_id IN ({names}) AND state = 'open'"
     )
 
 
 def row_version(session: Session, shape: Shape, key: Values) -> str:
     """Of the row under the key: another one after each write to it, as changes are subtransactions of their own where
-    any is refused; "" where there is none. In a transaction."""
+    any is refused, or after the table was rewritten; "" where there is none. In a transaction."""
     where, values = by_key(shape, key)
     session.defer("SAVEPOINT version")
     try:
@@ -129,13 +220,8 @@ def row_version(session: Session, shape: Shape, key: Values) -> str:
 
 def by_key(shape: Shape, key: Values) -> tuple[str, list[Any]]:
     """The condition that names the row, with its parameters; a value that no server reads names none."""
-    tests = [shape.equals(name, "\0").replace("%", "%%").replace("\0", value_sql(shape, name)) for name in key]
+    tests = [shape.equals(name, "\0").replace("%", "%%").replace("\0", "%s") for name in key]
     return " AND ".join(tests), [None if isinstance(value, dict) else value for value in key.values()]
-
-
-def value_sql(shape: Shape, name: str) -> str:
-    """The placeholder of a column's text."""
-    return f"%s::{shape.columns[name].native.replace('%', '%%')}"
 
 
 def _time(microseconds: int) -> datetime | None:

@@ -101,6 +101,14 @@ class PostgresFence:
         rows = self._ask(f"SELECT a.usename, a.application_name, a.pid {_STRANGERS} ORDER BY a.pid", self._names)
         return [f"{user} ({application or 'unnamed'}, process {pid})" for user, application, pid in rows]
 
+    def unfinished(self) -> list[str]:
+        wrote = f"SELECT a.usename, a.application_name, a.pid {_STRANGERS} AND a.backend_xid IS NOT NULL ORDER BY a.pid"
+        found = [
+            f"the open transaction of {user} ({application or 'unnamed'}, process {pid})"
+            for user, application, pid in self._ask(wrote, self._names)
+        ]
+        return found + [f"the prepared transaction {gid}" for (gid,) in self._ask(_PREPARED)]
+
     def raise_up(self) -> None:
         self._ask(self.up)
         # A session that began later read its settings after the change.

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from cdcd.errors import CdcdError, Conflict, PoisonRow
 from cdcd.log import get_logger
 from cdcd.model.group import Rows, Transaction
-from connectors.postgres.exceptions import Exceptions, Refused, row_version
+from connectors.postgres.exceptions import Exceptions, Refused, identity, row_version, supersede
 from connectors.postgres.sessions import Session
 from connectors.postgres.single import Change, OneByOne
 
@@ -79,6 +79,9 @@ class InOrder:
             if id(one) in tables
             for change in tables[id(one)].add(*next(left[id(one)]))
         ]
+        for table in tables.values():
+            if self._exceptions.waiting(table.form.table):
+                table.ready_to_tell()
         self._session.defer("SAVEPOINT in_order")
         try:
             self._stage(changes, list(tables.values()))
@@ -109,7 +112,7 @@ class InOrder:
                     if line is None or not isinstance(error, Conflict | PoisonRow):
                         raise
                     at_fault = OutOfOrder(its[start + int(line[1]) - 1], error)
-                    if not self._exceptions.policy.records(error):
+                    if self._exceptions.policy.of(error, table.id) != "skip":
                         raise at_fault from error
                     self._unread[at_fault.made.change] = at_fault
                     self._session.run("ROLLBACK TO SAVEPOINT stage")
@@ -123,7 +126,8 @@ class InOrder:
     # --- making ------------------------------------------------------------------------------------------------------
 
     def _batch(self, changes: Sequence[Made]) -> None:
-        statements = [made.table.checked(made.change) for made in changes if made.change not in self._unread]
+        easy = [made for made in changes if made.change not in self._unread and not self._concerned(made)]
+        statements = [made.table.checked(made.change) for made in easy]
         if len(statements) == len(changes) > 1 and all(statements):
             try:
                 self._session.run(f"SAVEPOINT batch; {'; '.join(map(str, statements))}; RELEASE SAVEPOINT batch")
@@ -154,14 +158,15 @@ class InOrder:
         table, change = made.table, made.change
         followed = table.id in self._followed and bool(table.key)
         try:
+            waiting = self._waiting(made)
+            if waiting and change.row is not None and not change.whole:
+                raise Waits(len(waiting))
             count = table.make(change)
-            if count == 0 and followed and change.is_delete:
-                self._right(made)
-                return
             if count == 0 and followed and change.is_move:
                 count = table.make(change, there=True)
-            if count != 1:
+            if count != 1 and not (count == 0 and followed and change.is_delete):
                 raise Missed(count, change.kind)
+            supersede(self._session, waiting)
         except CdcdError as error:
             raise OutOfOrder(made, error) from error
 
@@ -169,12 +174,13 @@ class InOrder:
 
     def _settle(self, at_fault: OutOfOrder) -> None:
         """By the policy. The savepoint `one` is open, and nothing was done since it."""
-        policy, error, made = self._exceptions.policy, at_fault.error, at_fault.made
-        if isinstance(error, Conflict) and policy.on_conflict == "overwrite":
+        error, made = at_fault.error, at_fault.made
+        if self._exceptions.policy.of(error, made.table.id) == "overwrite" and not isinstance(error, Waits):
             try:
+                waiting = self._waiting(made)
                 if made.table.overwrite(made.change, error.count if isinstance(error, Missed) else None):
                     self._overwritten += 1
-                    self._right(made)
+                    supersede(self._session, waiting)
                     return
             except (Conflict, PoisonRow) as again:
                 at_fault = OutOfOrder(made, again)
@@ -184,25 +190,31 @@ class InOrder:
     def _pass_over(self, at_fault: OutOfOrder) -> None:
         """Record the change, if that is the policy and there is room; else stop at it."""
         made, error = at_fault.made, at_fault.error
-        if not self._exceptions.policy.records(error):
+        if self._exceptions.policy.of(error, made.table.id) != "skip":
             raise at_fault
         if self._exceptions.full():
             most = self._exceptions.policy.most
-            error.hint = f"max_exceptions = {most} are recorded: `cdcd reload` mends a table, or allow more of them"
+            error.hint = f"max_exceptions = {most} wait: mend the target and `cdcd retry`, or `cdcd reload` a table"
             raise at_fault
         table, change = made.table, made.change
         key, row = table.values(change)
         found = row_version(self._session, table.shape, key) if table.key and key else ""
         told = f"{error.what}: {error.why}" if error.why else error.what
         sqlstate = error.where.get("sqlstate")
-        refused = Refused(table.id, change.kind, key, row, told, str(sqlstate) if sqlstate else None, found)
+        named = identity(table.form, change.key) if table.key else None
+        refused = Refused(table.id, change.kind, key, row, told, str(sqlstate) if sqlstate else None, found, named)
         self._exceptions.record(refused, self._where(made.place), self._position)
         log.warning("a change was passed over", why=error.what, table=table.id, change=change.kind, sqlstate=sqlstate)
 
-    def _right(self, made: Made) -> None:
-        """The row is what the source has now: what was recorded of it before is settled."""
-        if not self._exceptions.policy.stops and made.table.key:
-            self._exceptions.supersede(made.table.id, *made.table.keys(made.change))
+    def _concerned(self, made: Made) -> bool:
+        return self._exceptions.concern(made.table.form, made.change.key, made.change.landing)
+
+    def _waiting(self, made: Made) -> list[int]:
+        """The records of changes to its row that wait to be made."""
+        if not self._concerned(made):
+            return []
+        return self._exceptions.of_rows(made.table.shape, made.table.id, made.table.keys(made.change))
+
 
     def _named(self, at_fault: OutOfOrder) -> CdcdError:
         """The error with what it happened to."""
@@ -215,6 +227,8 @@ class InOrder:
         where |= {"change": made.change.kind, "position": str(place.position) if place else self._position}
         where |= {"tx": place.id if place else None}
         error.where = {name: value for name, value in where.items() if value is not None} | error.where
+        if place is not None and not error.hint:
+            error.hint = f"mend what refuses it, and run again; or `cdcd skip --tx {place.id}`, which passes it over"
         return error
 
 
@@ -228,6 +242,22 @@ class Missed(Conflict):
             hint="make the row what it was at the source before this change, and run again; or on_conflict = overwrite",
         )
         self.count = count
+
+    @property
+    def name(self) -> str:
+        return Conflict.__name__
+
+
+class Waits(Conflict):
+    """A change does not tell all cells of a row, and of those that it leaves out one may be in a change that was not
+    made."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__(
+            "an update leaves out cells of a row of which a change was not made",
+            why=f"{count} changes of it wait in cdcd.exceptions: the cells that are not sent again may be theirs",
+            hint="make them, by `cdcd retry`, or have the table read again, by `cdcd reload`; then run again",
+        )
 
     @property
     def name(self) -> str:

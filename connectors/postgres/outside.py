@@ -67,7 +67,7 @@ def _read(session: Session, name: str) -> Mapping[str, Any] | None:
             for table, chunks, inside, rows, size in session.rows(_TABLES, (name,))
         ],
         "exceptions": _waiting(session, name) if known else 0,
-        "stopped": _stopped(session, name) if known else None,
+        "stopped": stopped_at(session, name) if known else None,
         "requests": [
             {"id": number, "command": command, "argument": argument}
             for number, command, argument in session.rows(_WISHES, (name,))
@@ -81,8 +81,8 @@ def _waiting(session: Session, name: str) -> int:
     return int(session.rows(text, (name,))[0][0])
 
 
-def _stopped(session: Session, name: str) -> Mapping[str, Any] | None:
-    """Where the pipeline stopped."""
+def stopped_at(session: Session, name: str) -> Mapping[str, Any] | None:
+    """The change at which the pipeline stopped."""
     columns = ("tx", "position", "table_id", "key", "error")
     row = session.row(f"SELECT {', '.join(columns)} FROM cdcd.stops WHERE pipeline = %s", (name,))
     return dict(zip(columns, row, strict=True)) if row else None

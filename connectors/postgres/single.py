@@ -56,12 +56,12 @@ class OneByOne:
         self.shape = bulk.shape
         self.key = bulk.form.table.key
         self.id = bulk.form.table.id
+        self.form = bulk.form
         self._session = session
         self._suffix = bulk.suffix
-        self._form = bulk.form
         self._encoding = bulk.encoding
         named = ["0::int AS n", *key_items(self.shape, self.key)]
-        whole = row_items(self.shape, self._form.columns)
+        whole = row_items(self.shape, self.form.columns)
         self._rows: Stage | None = None  # where a stage has no room for key and row: then one change at a time
         if len(named) + len(whole) > MOST_COLUMNS:
             self._rows, whole = Stage(session, f"cdcd_w_{self._suffix}", self.shape, whole), []
@@ -72,7 +72,7 @@ class OneByOne:
         else:
             self._source = f"(SELECT * FROM {self._stage.name} LEFT JOIN {self._rows.name} ON true)"
         self._prepared: dict[tuple[int, Cells, bool, bool], str] = {}
-        self._reader = Reader(session, self.shape, self._form, f"cdcd_r_{self._suffix}")
+        self._reader = Reader(session, self.shape, self.form, f"cdcd_r_{self._suffix}")
 
     def add(self, op: int, key: bytes, row: Any) -> Iterator[Change]:
         """Take in one change of the log; without a key, an update is a delete and an insert."""
@@ -81,7 +81,7 @@ class OneByOne:
             landing, row = row
             if not self.key:
                 yield from self.add(DELETE, key, None)
-                whole = fill(self._form, row, key) if isinstance(row, tuple) else row
+                whole = fill(self.form, row, key) if isinstance(row, tuple) else row
                 yield from self.add(INSERT, cast(bytes, whole), whole)
                 return
         change = Change(len(self.changes), op, key, row, landing)
@@ -106,7 +106,7 @@ class OneByOne:
 
     @property
     def _widths(self) -> tuple[int, int]:
-        return (len(self.key), 0 if self._rows is not None else len(self._form.columns))
+        return (len(self.key), 0 if self._rows is not None else len(self.form.columns))
 
     def _put(self, change: Change) -> None:
         """The one change that the two stages of a wide table hold."""
@@ -123,7 +123,7 @@ class OneByOne:
         if change.op == DELETE and not self.key:
             self._put(change)
             where = f"s.n = {change.number}"
-            return delete_rows(self._session, self.shape, self._form.columns, self._source, where)
+            return delete_rows(self._session, self.shape, self.form.columns, self._source, where)
         op = UPDATE if change.op == MOVE else change.op  # one statement makes both
         return self._execute(op, change, there)
 
@@ -168,7 +168,7 @@ class OneByOne:
 
     def _sql(self, op: int, cells: Cells, there: bool) -> str:
         table, only, stage = self.shape.sql, self.shape.only, f"{self._source} s"
-        places = {name: f"s.c{number}" for number, name in enumerate(self._form.columns, 1)}
+        places = {name: f"s.c{number}" for number, name in enumerate(self.form.columns, 1)}
         if op == INSERT:
             names = ", ".join(map(quote_identifier, places))
             values = f"SELECT {', '.join(places.values())} FROM {stage} WHERE s.n = $1"
@@ -177,11 +177,15 @@ class OneByOne:
         by_key = " AND ".join(self.shape.equals(name, place) for name, place in named.items())
         if op == DELETE:
             return f"DELETE FROM {only} AS t USING {stage} WHERE s.n = $1 AND {by_key}"
-        columns = known(self._form.columns, cells)
+        columns = known(self.form.columns, cells)
         assignments = ", ".join(f"{quote_identifier(name)} = {places[name]}" for name in columns)
         return f"UPDATE {only} AS t SET {assignments} FROM {stage} WHERE s.n = $1 AND {by_key}"
 
     # --- telling -----------------------------------------------------------------------------------------------------
+
+    def ready_to_tell(self) -> None:
+        """Before a savepoint that may be rolled back."""
+        self._reader.make()
 
     def values(self, change: Change) -> tuple[Values | None, Values | None]:
         """The key that names the row the change is made to (without a key: that row), and the new cells."""
@@ -202,7 +206,7 @@ class OneByOne:
             item = ", ".join(f"s.k{number}::text" for number in range(1, len(self.key) + 1))
         else:
             staged = self._encoding.numbered(0, b"", change.key, self._widths)
-            item = whole_row("s", [f"c{number}" for number in range(1, len(self._form.columns) + 1)])
+            item = whole_row("s", [f"c{number}" for number in range(1, len(self.form.columns) + 1)])
         try:
             if self.key or self._rows is None:  # else it is there still
                 self._stage.fill(self._encoding, [staged])

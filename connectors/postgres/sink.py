@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from cdcd.contracts import Blocks, Claim, Finding, Request, Ticket
@@ -32,6 +33,7 @@ from connectors.postgres.register import add_tables, store_checkpoint, store_int
 from connectors.postgres.sequences import set_sequences
 from connectors.postgres.sessions import Session, Sessions
 from connectors.postgres.shape import read_shape
+from connectors.postgres.skip import Skips, read_orders
 from connectors.postgres.standbys import HERE, STANDBYS, check_standbys
 from connectors.postgres.writer import SETTINGS, Writer
 
@@ -90,11 +92,12 @@ class PostgresSink:
         self._epoch = found.epoch
         self._sessions.name = f"cdcd/{self._pipeline}/{found.epoch}"
         replica = self._sessions.may_replicate is True
+        orders = read_orders(session, self._pipeline)
         self._writer = Writer(
             session, self._pipeline, found.epoch, found.checkpoint, dict(found.tables), replica, self._refused,
-            flushed=STANDBYS if self._replicated else HERE,
+            flushed=STANDBYS if self._replicated else HERE, skips=Skips(orders),
         )  # fmt: skip
-        return found
+        return replace(found, lists_transactions=bool(orders))
 
     @property
     def _owner(self) -> Writer:

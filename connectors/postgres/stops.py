@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Sequence
 
 from cdcd.errors import CdcdError
 from cdcd.model.group import Group, Transaction
@@ -23,6 +24,10 @@ class Places:
         """Of the change at this place in the group."""
         number = bisect_right(self._starts, place)
         return self._transactions[number - 1] if number else self._begun
+
+    @property
+    def all(self) -> Sequence[Transaction]:
+        return [*([self._begun] if self._begun else ()), *self._transactions]
 
     @property
     def last(self) -> Transaction | None:

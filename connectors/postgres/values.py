@@ -53,7 +53,7 @@ class Reader:
     def _texts(self, names: Sequence[str], fields: Sequence[bytes]) -> Values:
         if self._form.name != BINARY:
             return dict(zip(names, map(_plain, fields), strict=True))
-        self._make()  # not under the savepoint, which may be rolled back
+        self.make()  # not under the savepoint, which may be rolled back
         self._session.defer("SAVEPOINT texts")
         try:
             texts: Any = self._read(names, fields)
@@ -74,9 +74,9 @@ class Reader:
         self._session.defer(f"TRUNCATE {self._name}")
         return texts
 
-    def _make(self) -> None:
-        """Once. Whatever takes it back ends this session's work too."""
-        if self._made:
+    def make(self) -> None:
+        """What is needed to read, once: before a savepoint that may be rolled back while the work goes on."""
+        if self._made or self._form.name != BINARY:
             return
         types = [self._shape.columns[name].type_id for name in self._form.columns]
         loose = [str(native) for (native,) in self._session.rows(_LOOSE, (types,))]

@@ -29,6 +29,7 @@ from connectors.postgres.position import parse_lsn
 from connectors.postgres.sessions import Session
 from connectors.postgres.shape import Shape, read_shape
 from connectors.postgres.single import OneByOne
+from connectors.postgres.skip import Skips, Step
 from connectors.postgres.standbys import HERE
 from connectors.postgres.stops import Places, Stops
 
@@ -93,6 +94,7 @@ class Writer:
         replica: bool,
         policy: Policy,
         flushed: str = HERE,
+        skips: Skips | None = None,
     ) -> None:
         """`flushed`: an SQL expression, up to where the log is durable."""
         self.session = session
@@ -114,6 +116,7 @@ class Writer:
         self._one_by_one: dict[tuple[str, str], OneByOne] = {}
         self._exceptions = Exceptions(session, pipeline, policy)
         self._stops = Stops(session, pipeline)
+        self._skips = skips or Skips()
         self._transaction: Transaction | None = None  # the source's, of which a piece was applied
 
     # --- the transaction ---------------------------------------------------------------------------------------------
@@ -127,14 +130,15 @@ class Writer:
             places = Places(group, self._transaction)
             self._transaction = places.last
             first = 0
-            for step in group.steps:
-                if isinstance(step, Rows):
+            for step, skipped in self._skips.divide(group, places):
+                if skipped is not None:
+                    self._pass_over(step, skipped)
+                elif isinstance(step, Rows):
                     self._rows(step, first, places.at, position)
-                    first += len(step.order)
                 else:
-                    truncate(self.session, step, self._shape, position)
+                    truncate(self.session, step, self._shape, places.at(first), position)
                     supersede_tables(self.session, self._pipeline, [table.id for table in step.tables])
-                    first += 1
+                first += len(step.order) if isinstance(step, Rows) else 1
             if group.unread and empty_chunks(
                 self.session, self._pipeline, group.unread, self._tables, self._shape, self.replica
             ):
@@ -228,7 +232,7 @@ class Writer:
                 self._shape(one.table).oid for one in step.logs.values() if DELETE in one.ops or MOVE in one.ops
             }
         logs = self._in_order(list(step.logs.values()))
-        single = [one for one in logs if not one.table.foldable]
+        single = [one for one in logs if not one.table.foldable or self._exceptions.touch(one)]
         if single and not self._independent(logs):
             single = logs
         if not self._in_bulk([one for one in logs if one not in single]):
@@ -237,6 +241,10 @@ class Writer:
             tables = {id(one): self._single(one) for one in single}
             followed = [one.table.id for one in single if self._shape(one.table).follows & self._cascading]
             InOrder(self.session, self._exceptions, followed, where, position).apply(step, first, tables)
+
+    def _pass_over(self, step: Step, place: Transaction) -> None:
+        tables = {id(one): self._single(one) for one in step.logs.values()} if isinstance(step, Rows) else {}
+        self._skips.pass_over(self.session, self._exceptions, step, tables, place)
 
     def _in_bulk(self, logs: list[TableLog]) -> bool:
         """False: it cannot be done so, and nothing was."""

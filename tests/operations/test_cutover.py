@@ -98,6 +98,14 @@ def read_only(source: Database) -> bool:
     return bool(source.server.execute(fenced, source.name))
 
 
+def fenced(source: Database) -> bool:
+    """Asked while the fence may go up, which ends whatever session asks."""
+    try:
+        return read_only(source)
+    except psycopg2.OperationalError:
+        return False
+
+
 def test_under_load(source_db: Database, target_db: Database, cdcd: Cdcd) -> None:
     """Every write that the source acknowledged is at the target; the applications' next ones are refused; sequences
     stand where the source's do; and it takes seconds."""
@@ -163,7 +171,7 @@ def test_an_abort_takes_the_fence_down(source_db: Database, target_db: Database,
         with holder.cursor() as cursor:
             cursor.execute("BEGIN; LOCK TABLE calm")
         made = cdcd("cutover", *ends(source_db, target_db), "--fence", "--fence-as", source_db.admin_url)
-        wait_until(lambda: read_only(source_db) or not made.running, 30, "the fence")
+        wait_until(lambda: fenced(source_db) or not made.running, 30, "the fence")
         made.process.send_signal(signal.SIGINT)
         told = made.wait(1, 30)
         holder.close()
@@ -173,11 +181,20 @@ def test_an_abort_takes_the_fence_down(source_db: Database, target_db: Database,
         wait_equal(source_db, target_db, ["public.orders"], 30)
 
 
-@pytest.mark.parametrize("way", ["no daemon", "prepared", "nobody answers", "differences"])
+@pytest.mark.parametrize(
+    "way", ["never started", "daemon stopped", "prepared", "overrides", "nobody answers", "differences", "open"]
+)
 def test_what_stands_in_the_way(source_db: Database, target_db: Database, cdcd: Cdcd, way: str) -> None:
     fence = ["--fence", "--fence-as", source_db.admin_url]
-    if way == "no daemon":
+    if way == "never started":
         assert "never started" in cdcd("cutover", *ends(source_db, target_db), *fence).wait(6)
+        return
+    if way == "daemon stopped":
+        with following(cdcd, source_db, target_db):
+            wait_until(lambda: target_db.sql("SELECT count(*) FROM calm") == [(1000,)], 30, "the copy")
+        told = cdcd("cutover", *ends(source_db, target_db), *fence).wait(6)
+        assert "no daemon runs" in told and "cdcd run" in told
+        assert not read_only(source_db)
         return
     with following(cdcd, source_db, target_db):
         wait_until(lambda: target_db.sql("SELECT count(*) FROM calm") == [(1000,)], 30, "the copy")
@@ -187,6 +204,20 @@ def test_what_stands_in_the_way(source_db: Database, target_db: Database, cdcd: 
             case "differences":
                 target_db.sql("UPDATE calm SET x = 'y' WHERE id = 500")
                 assert "public.calm differ" in cdcd("cutover", *ends(source_db, target_db), *fence).wait(5)
+            case "overrides":
+                # Of a superuser's role, say, that ignores what the database has as its default.
+                role = source_db.admin("SELECT current_user")[0][0]
+                name = source_db.name
+                source_db.admin(f'ALTER ROLE "{role}" IN DATABASE "{name}" SET default_transaction_read_only = off')
+                told = cdcd("cutover", *ends(source_db, target_db), *fence).wait(6)
+                assert f"role {role} overrides the fence" in told
+            case "open":
+                # Begun before, to be committed after: told that nobody writes, it would come too late.
+                with source_db.connect() as link, link.cursor() as cursor:
+                    cursor.execute("BEGIN; INSERT INTO calm VALUES (-1)")
+                    made = cdcd("cutover", *ends(source_db, target_db), "--fenced", "--fence-as", source_db.admin_url)
+                    assert "still writing" in made.wait(6) and str(link.info.backend_pid) in made.text()
+                    cursor.execute("ROLLBACK")
             case "prepared":
                 if source_db.admin("SHOW max_prepared_transactions") == [("0",)]:
                     pytest.skip("the server prepares none")
@@ -199,6 +230,50 @@ def test_what_stands_in_the_way(source_db: Database, target_db: Database, cdcd: 
                     source_db.sql("ROLLBACK PREPARED 'waits'")
                     link.close()
         assert not read_only(source_db)
+
+
+def test_late_writes(source_db: Database, target_db: Database, cdcd: Cdcd) -> None:
+    """A transaction that was begun before the fence is ended with its session: it is at neither end. One of a session
+    that sets itself to write behind the fence is seen, and the fence comes down; one that only looks is named."""
+    fence = ["--fence", "--fence-as", source_db.admin_url]
+    with following(cdcd, source_db, target_db):
+        wait_until(lambda: target_db.sql("SELECT count(*) FROM calm") == [(1000,)], 30, "the copy")
+        early = source_db.connect()
+        with early.cursor() as cursor:
+            cursor.execute("BEGIN; INSERT INTO orders (writer, n) VALUES (1, 1)")
+        holder = target_db.connect()
+        with holder.cursor() as cursor:
+            cursor.execute("BEGIN; LOCK TABLE calm")
+        made = cdcd("cutover", *ends(source_db, target_db), *fence)
+        there = f"SELECT 1 FROM pg_stat_activity WHERE pid = {early.info.backend_pid}"
+        wait_until(lambda: fenced(source_db) or not made.running, 30, "the fence")
+        wait_until(lambda: source_db.admin(there) == [] or not made.running, 30, "the end of its session")
+        with pytest.raises(psycopg2.Error), early.cursor() as cursor:
+            cursor.execute("COMMIT")
+        assert source_db.sql("SELECT 1 FROM orders") == []
+        blocked = "SELECT 1 FROM pg_locks WHERE NOT granted AND relation = 'calm'::regclass"
+        wait_until(lambda: target_db.admin(blocked) != [] or not made.running, 30, "the comparison")
+        stranger = connect(source_db.admin_url)
+        with stranger.cursor() as cursor:
+            cursor.execute("SET default_transaction_read_only = off")
+            cursor.execute("INSERT INTO orders (writer, n) VALUES (2, 2)")
+        stranger.close()
+        holder.close()
+        assert "somebody wrote to public.orders behind the fence" in made.wait(6, 30)
+        assert not read_only(source_db)
+        wait_equal(source_db, target_db, ["public.orders"], 30)
+
+        holder = target_db.connect()
+        with holder.cursor() as cursor:
+            cursor.execute("BEGIN; LOCK TABLE calm")
+        made = cdcd("cutover", *ends(source_db, target_db), *fence, "--json")
+        wait_until(lambda: fenced(source_db) or not made.running, 30, "the fence")
+        wait_until(lambda: target_db.admin(blocked) != [] or not made.running, 30, "the comparison")
+        stranger = connect(source_db.admin_url)
+        holder.close()
+        made.wait(0, 30)
+        assert [str(stranger.info.backend_pid) in one for one in made.json()["sessions"]] == [True]
+        stranger.close()
 
 
 def test_told_that_nobody_writes(source_db: Database, target_db: Database, cdcd: Cdcd) -> None:

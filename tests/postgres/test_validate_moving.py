@@ -33,7 +33,8 @@ class Followed(PostgresComparable):
     def standing(self) -> Standing | None:
         ((place,),) = self.database.admin("SELECT max(latest_end_lsn)::text FROM pg_stat_subscription")
         names = ("accounts", "ledger", "seats", "moves", "documents")
-        return Standing(place, {f"public.{name}": UNREAD.get(f"public.{name}", 0) for name in names})
+        unread = {f"public.{name}": UNREAD.get(f"public.{name}", 0) for name in names}
+        return Standing(place, unread, int(time.monotonic()))
 
 
 @pytest.fixture

@@ -1,7 +1,8 @@
 """A connector for a `cdcd` process of its own: `busy://NAME/DEED` is a memory server with one table and a few rows.
 
 The deed happens when the source is first asked who it is: `hang` never answers and hears nothing, `fenced` stops for a
-person, `bug` is one; any other does nothing.
+person, `bug` is one, `interrupted` says that somebody wanted it, `unexplained` always fails alike; any other does
+nothing.
 """
 
 import time
@@ -9,7 +10,7 @@ from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from cdcd.connector import SinkOptions, SourceOptions
-from cdcd.errors import Fenced
+from cdcd.errors import Fenced, Interrupted, Unexplained
 from cdcd.model.position import Identity
 from cdcd.model.table import Column, Table
 from cdcd.model.types import LogicalType
@@ -42,6 +43,10 @@ class Source(MemorySource):
                     time.sleep(3600)
             case "fenced":
                 raise Fenced(f"busy://u:{SECRET}@h/d is another's", why=f"password={SECRET}", url=f"x://u:{SECRET}@h")
+            case "interrupted":
+                raise Interrupted("cut")
+            case "unexplained":
+                raise Unexplained("cache lookup failed")
             case "bug":
                 raise ZeroDivisionError(f"busy://u:{SECRET}@h/d")
         return super().identity()

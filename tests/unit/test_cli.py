@@ -1,15 +1,19 @@
 """Commands as people and scripts meet them: words, exit codes, what goes to stdout and what to stderr."""
 
+import inspect
 import json
+import re
+import shlex
 import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import pytest
+from typer.main import get_command
 
 from cdcd import __version__
-from cdcd.cli import COMMANDS, main
+from cdcd.cli import COMMANDS, STAGES, app, main
 from tests.unit.commands import Cdcd
 from tests.unit.populated import SECRET
 
@@ -52,11 +56,40 @@ def test_without_words_it_helps(say: Say) -> None:
     assert "Exit codes" in done.stdout
 
 
+def test_help_has_the_stages_of_a_migration(say: Say) -> None:
+    told = say("--help").stdout
+    at = [told.index(f"{stage}:\n") for stage in STAGES]
+    assert at == sorted(at)
+    ends = [*at[1:], len(told)]
+    for commands, start, end in zip(STAGES.values(), at, ends, strict=True):
+        for command in commands:
+            assert f"\n  {command.__name__} " in told[start:end]
+
+
 @pytest.mark.parametrize("command", [command.__name__ for command in COMMANDS])
-def test_help_has_an_example(say: Say, command: str) -> None:
+def test_help_teaches(say: Say, command: str) -> None:
+    """What it does, an example, and what it exits with."""
     done = say(command, "--help")
     assert done.returncode == 0
-    assert f"Example:\n    cdcd {command} " in done.stdout
+    assert re.search(rf"Example:\n(    .*\n)*?    cdcd {command} ", done.stdout)
+    assert re.search(r"Exit code \d", done.stdout)
+
+
+EXAMPLES = [
+    (command.__name__, line.strip())
+    for command in COMMANDS
+    for line in (inspect.getdoc(command) or "").splitlines()
+    if line.startswith("  cdcd ")
+]
+
+
+@pytest.mark.parametrize(("command", "example"), EXAMPLES)
+def test_each_example_parses(command: str, example: str) -> None:
+    words = shlex.split(example.partition("|")[0], comments=True)[1:]
+    group = get_command(app())
+    context = group.make_context("cdcd", words)
+    name, found, rest = group.resolve_command(context, [*context._protected_args, *context.args])  # type: ignore[attr-defined]
+    found.make_context(name, rest, parent=context)
 
 
 @pytest.mark.parametrize(
@@ -126,6 +159,21 @@ def test_no_secret_in_what_is_said_of_a_failure(cli: Cdcd, deed: str, code: int,
     assert SECRET not in done.stderr + done.stdout
     assert ("bug in cdcd" in done.stderr) == (deed == "bug")
     assert "visible in ps" in done.stderr
+
+
+def test_an_interruption_that_nobody_asked_for_is_no_success(cli: Cdcd) -> None:
+    ends = ["--from", "busy://a/interrupted", "--to", "memory://b", "--name", "shop"]
+    done = cli.run("run", *ends, "--until", "caught-up", "--patience", "0")
+    assert done.returncode == 1
+    assert "broken off" in done.stderr and "cut" in done.stderr
+
+
+def test_what_a_server_cannot_explain_is_tried_some_times(cli: Cdcd) -> None:
+    """It may pass; it may never: then a person is asked."""
+    done = cli.run("run", "--from", "busy://a/unexplained", "--to", "memory://b", "--name", "shop")
+    assert done.returncode == 6
+    assert done.stderr.count("trying again") == 3
+    assert "cache lookup failed" in done.stderr and "4 times on end" in done.stderr
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

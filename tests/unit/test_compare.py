@@ -1,5 +1,6 @@
 """Comparing two ends without a server: ends that are dictionaries, and a source that moves between two calls."""
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -268,6 +269,23 @@ def test_a_target_that_stands_still_is_waited_for_once() -> None:
     found = report(source, target, wait=0.25)
     assert found.counts[Kind.UNSETTLED] == 50 and "has not passed 1" in found.note
     assert target.calls.count("standing") < 30
+
+
+def test_who_shows_no_sign_of_life_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cdcd.engine.compare_watch.SILENT", 0.2)
+    source, target = End({1: 1}), followed(End({}), place=0)
+    began = time.monotonic()
+    assert keys(report(source, target, wait=30)) == {"unsettled": [1]}
+    assert time.monotonic() - began < 5
+
+    def live(name: str) -> None:
+        if target.calls.count("standing") > 8:
+            target.stands = Standing({"place": 1}, {TABLE.id: 0})
+        else:
+            target.stands = Standing({"place": 0}, {TABLE.id: 0}, target.calls.count("standing"))
+
+    target.before = live
+    assert keys(report(source, target, wait=30)) == {"missing": [1]}
 
 
 def test_a_still_source_is_compared_at_once() -> None:

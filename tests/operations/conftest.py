@@ -1,0 +1,3 @@
+"""Fixtures of these tests."""
+
+from tests.operations.begun import begun as begun
