@@ -210,9 +210,8 @@ class Source(Protocol):
         ...
 
     def objects(self, tables: Sequence[Table], trees: bool = False) -> list[Statement]:
-        """Any thread. The statements that make the tables and what they need, in an order that works, as SQL of the
-        source's product; none where the sink's product is another. `trees`: a partitioned table with its partitions, as
-        for a copy that is not followed; else as a plain one, which takes rows of partitions that come later."""
+        """Any thread. The statements that make the tables and what they need, in an order that works; none where the
+        sink's product is another. `trees`: partitioned tables with their partitions; else as plain ones."""
         ...
 
     def not_carried(self, tables: Sequence[Table], trees: bool) -> list[NotCarried]:
@@ -308,9 +307,7 @@ class Sink(Protocol):
         """The first checkpoint, with tables and chunks: one durable transaction."""
         ...
 
-    def join(
-        self, tables: Sequence[Table], chunks: Sequence[Chunk], objects: Sequence[Statement] = ()
-    ) -> None:
+    def join(self, tables: Sequence[Table], chunks: Sequence[Chunk], objects: Sequence[Statement] = ()) -> None:
         """More tables, all of whose chunks are unread; one durable transaction of its own (creates them as `prepare`
         does)."""
         ...
@@ -346,9 +343,8 @@ class Sink(Protocol):
         ...
 
     def hand_over(self, objects: Sequence[Statement]) -> list[Statement]:
-        """Unclaimed, on a session of its own. The application writes here from now on, and we no more: make those of
-        stage "cut-over" that are missing and that this role may make, all or none; which they were. Idempotent. Waits
-        seconds at most for locks of others: Transient."""
+        """Unclaimed. The application writes here from now on: make those of stage "cut-over" that are missing and that
+        this role may make, all or none; which they were. Idempotent. Waits seconds at most for locks: Transient."""
         ...
 
     def widen(self, table: Table) -> Sequence[str]:

@@ -46,6 +46,8 @@ def plan(
       cdcd plan --from postgresql://cdcd@db1/shop --to postgresql://cdcd@db2/shop --tables 'public.*'
 
     Nothing is started or changed. What is there already is left out. `cdcd check` tells what would go wrong.
+
+    Exit code 0: the plan was printed, whatever is in it; 6: it cannot be made, and the reason is named.
     """
     config = chosen(
         file,
