@@ -197,6 +197,20 @@ def test_a_record_of_the_version_before_is_settled_by_a_later_change(
     ]
 
 
+def test_keys_that_only_the_server_compares(source_db: Database, target_db: Database, begun: Run) -> None:
+    """1.0 and 1.00 are one key, in other bytes."""
+    source_db.sql("CREATE TABLE numbers (k numeric PRIMARY KEY, n int)")
+    begun()
+    target_db.sql("ALTER TABLE numbers ADD CHECK (n < 100) NOT VALID")
+    source_db.sql("INSERT INTO numbers VALUES (1.0, 1000), (2.0, 2000)")
+    begun(*SKIP)
+    source_db.sql("DELETE FROM numbers WHERE k = 1; INSERT INTO numbers VALUES (1.00, 1), (3, 3)")
+    begun(*SKIP)
+    assert recorded(target_db, "op", "key->>'k'", "state") == [
+        ("insert", "1.0", "superseded"), ("insert", "2.0", "open"), ("delete", "1.0", "superseded"),
+    ]
+
+
 def test_a_table_read_again_settles_what_was_recorded(
     source_db: Database, target_db: Database, begun: Run, cdcd: Cdcd
 ) -> None:

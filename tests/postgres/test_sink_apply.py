@@ -330,6 +330,28 @@ class TestUnread:
         h.apply(h.delete("public.t", 101, "a"), unread=[self.HIGH])
         assert db.sql("SELECT id FROM t") == [(7,)]
 
+    def test_what_was_recorded_of_its_rows_is_settled(self, db: Database, hand: Hands) -> None:
+        """And nothing of another range; a key that no row of the table can have has no range."""
+        h = hand("CREATE TABLE t (id int, v varchar(3), big text, PRIMARY KEY (id, v))", "public.t",
+                 chunks=[self.LOW, self.HIGH])  # fmt: skip
+        h.apply(h.insert("public.t", 1, "a", None))
+        record = (
+            "INSERT INTO cdcd.exceptions (pipeline, table_id, op, key, error, state)"
+            " VALUES ('hand', 'public.t', 'insert', jsonb_build_object('id', %s::text, 'v', %s::text), 'x', 'open')"
+        )
+        for key in (("100", "a"), ("100", "b"), ("7", "%"), ("900", "a")):
+            db.sql(record, *key)
+        h.apply(unread=[self.LOW])
+        states = "SELECT key->>'id', key->>'v', state FROM cdcd.exceptions ORDER BY id"
+        assert db.sql(states) == [
+            ("100", "a", "superseded"), ("100", "b", "open"), ("7", "%", "superseded"), ("900", "a", "open"),
+        ]
+        h.load(self.LOW.with_state(State.UNREAD), [(7, "x", None)])
+        db.sql(record, "6", "too long")
+        db.sql(record, "5", "b")
+        h.apply(unread=[self.LOW])
+        assert db.sql(states)[4:] == [("6", "too long", "open"), ("5", "b", "superseded")]
+
     @pytest.mark.failure("T-PT-7")
     def test_a_whole_table_that_others_refer_to(self, target_db: Database) -> None:
         db = target_db.as_role(roles.TARGET_REPLICA)
