@@ -240,7 +240,8 @@ class Attempt:
                 self._load_here(parcel, reader, seek)
         self._settle(busy=parcel is not None)
         reader.behind = self._lag.bytes > FAR
-        reader.prompt = any(request.command == "cutover" for request in self._side.requests)
+        # Until it is known that we have caught up, too: with an idle source that would take as long as a place may wait.
+        reader.prompt = not self._lag.known or any(request.command == "cutover" for request in self._side.requests)
         seek.step()
         if self._inside:
             return None  # the target's transaction is open: nothing else is written
@@ -310,6 +311,8 @@ class Attempt:
             self._acknowledge(position)
         while self._tickets and self._sink.durable(self._tickets[0][0]):
             self._acknowledge(self._tickets.popleft()[1])
+        if self._durable is not None:
+            self._settled(self._durable)  # the source's head is known better by now, if nothing else
 
     def _acknowledge(self, position: Position) -> None:
         self._source.acknowledge(position)
@@ -327,8 +330,6 @@ class Attempt:
 
     @property
     def _close_behind(self) -> bool:
-        if self._durable is not None:
-            self._settled(self._durable)
         return self._lag.known and self._lag.seconds < self._options.lag_bound
 
     def _set_until(self, reader: Reader) -> None:
