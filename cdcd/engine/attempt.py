@@ -240,7 +240,7 @@ class Attempt:
                 self._load_here(parcel, reader, seek)
         self._settle(busy=parcel is not None)
         reader.behind = self._lag.bytes > FAR
-        # Until it is known that we have caught up, too: with an idle source that would take as long as a place may wait.
+        # Until it is known that we have caught up, too: an idle source would keep us from knowing it for long.
         reader.prompt = not self._lag.known or any(request.command == "cutover" for request in self._side.requests)
         seek.step()
         if self._inside:
