@@ -22,6 +22,7 @@ from pydantic import (
 
 from cdcd.errors import UsageError
 from cdcd.mistakes import Places, allowed, mistakes
+from cdcd.model.change import Policy
 from cdcd.model.selection import Selection
 from cdcd.secrets import Address, expand
 
@@ -135,6 +136,7 @@ class PipelineSettings(_Settings):
     on_conflict: OnConflict = "stop"
     max_exceptions: int = Field(default=1000, ge=1)
     policy_tables: Annotated[tuple[str, ...], BeforeValidator(_patterns)] = ()
+    on_schema_change: Policy = "apply"
 
     @model_validator(mode="after")
     def _agree(self) -> Self:

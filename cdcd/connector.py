@@ -20,9 +20,9 @@ class SourceOptions:
     """What a source may be told beyond its URL. `temporary`: its slot ends with the session. `failover`: its place in
     the log is to survive a fail-over of the source. In the source's own language, for a load that no stream follows:
     `where`: by table, a condition that rows must fulfil; `mask`: by table.column, what is read instead of its value.
-    `lists_transactions` and `wants_old` are what the sink's facts ask for. `partitions`: "root" or "leaves".
-    `log_disk`: bytes of the disk that holds the source's log, where told. `objects`: "tables" with what they need, or
-    "all" that is around them too."""
+    `lists_transactions`, `wants_old` and `loose` are what the sink's facts ask for; `loose`: it has no tables to be
+    altered. `partitions`: "root" or "leaves". `log_disk`: bytes of the disk that holds the source's log, where told.
+    `objects`: "tables" with what they need, or "all" that is around them too."""
 
     publication: str | None = None
     slot: str | None = None
@@ -36,6 +36,7 @@ class SourceOptions:
     partitions: str = "root"
     log_disk: int | None = None
     objects: str = "tables"
+    loose: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,6 +58,7 @@ class Reading(Enum):
     MORE = "more"  # the group's bound was reached, or a wish to hand over: more may be at hand at once
     IDLE = "idle"  # nothing is at hand now; the group may still hold changes
     STOP = "stop"  # everything before `stop` was read, and nothing at or beyond it
+    ALTERED = "altered"  # the group ends with schema changes: nothing more is read before `carry` has taken them up
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +139,11 @@ class Source(Protocol):
         `wanted`: ids to look up only. Catalogue order is by id."""
         ...
 
+    def survey(self) -> tuple[list[Table], Position] | None:
+        """Any thread. All tables as `tables` gives them, and a place in the log before which all was written that made
+        them so. None: they do not show yet what the stream has told last."""
+        ...
+
     def intent(self) -> Mapping[str, Any]:
         """What prepare() is about to create at the source (slot and publication names, a nonce), as JSON. Nothing is
         created. `found`: where the stream begins was there before, made by somebody else."""
@@ -169,7 +175,8 @@ class Source(Protocol):
         ...
 
     def carry(self, forms: Mapping[str, Sequence[RowForm]]) -> None:
-        """Reader thread, between two transactions: more tables from now on (a join)."""
+        """Reader thread, between two transactions or after ALTERED: these tables from now on, in these forms; one with
+        no forms is not read any more."""
         ...
 
     def read(self, group: Group, stop: Position | None, timeout: float) -> Reading:
@@ -177,8 +184,9 @@ class Source(Protocol):
         more is at hand for `timeout` seconds (a group that holds changes does not wait at all), or the next
         transaction is not covered by `stop`. Always sets `group.position`: the place before which everything is read
         when it ends between two transactions (also when nothing new came), None when it ends inside one.
-        A table that is not carried is skipped. A table that is carried but no longer has the shape we know:
-        SchemaChanged. Never waits longer than `timeout`; answers the server's keepalives by itself."""
+        A table that is not carried is skipped. Before the first change of a carried table that no longer has the shape
+        we know the group ends with SchemaChanges (ALTERED), inside a transaction too; a source that cannot tell what
+        changed raises SchemaChanged. Never waits longer than `timeout`; answers the server's keepalives by itself."""
         ...
 
     def rest(self, timeout: float) -> None:
@@ -212,6 +220,16 @@ class Source(Protocol):
     def objects(self, tables: Sequence[Table], trees: bool = False) -> list[Statement]:
         """Any thread. The statements that make the tables and what they need, in an order that works; none where the
         sink's product is another. `trees`: partitioned tables with their partitions; else as plain ones."""
+        ...
+
+    def offer(self) -> str:
+        """Any thread. A script in the source's own language, for a person with the right to run it, by which the source
+        would tell of schema changes in the stream itself; "": it does so already, or cannot."""
+        ...
+
+    def needs(self, table: Table) -> list[Statement]:
+        """Any thread. Of `objects`, what the columns of this table need as it is now, whatever it is called: types,
+        sequences."""
         ...
 
     def not_carried(self, tables: Sequence[Table], trees: bool) -> list[NotCarried]:
@@ -319,8 +337,10 @@ class Sink(Protocol):
     def apply(self, group: Group, checkpoint: Checkpoint | None) -> Ticket | None:
         """Make the group's changes and the checkpoint durable together, or nothing. First locks the checkpoint row
         (compared with the one expected) and the epoch row FOR SHARE. None as checkpoint: a piece; the transaction
-        stays open and there is no ticket. Strict counts; Conflict or PoisonRow name table, key, position. Any error
-        rolls everything back, open pieces too."""
+        stays open and there is no ticket. Strict counts; Conflict or PoisonRow name table, key, position. A
+        SchemaChange alters the target's table by its policy, takes its rows away where it is to be loaded again, and
+        stores table and chunks as they are from then on; SchemaChanged where that cannot be. Any error rolls
+        everything back, open pieces too."""
         ...
 
     def durable(self, ticket: Ticket) -> bool:

@@ -8,6 +8,7 @@ trying again can help. A traceback is for bugs only.
     │   ├── Unreachable      4  the server does not answer, or the connection ended
     │   └── Unexplained      1  the server failed and does not say why: the same thing some times over is a stop
     ├── SnapshotLost         -  a load's snapshot cannot be used: its chunks are unread again, ask for another
+    │   └── Outgrown         -  it holds the table in another shape than the one known: that is brought up first
     ├── Interrupted          -  we were told to stop; never reported
     ├── Differences          5  `validate` found some
     └── Stopped              6  a person must act first; a restart would only repeat it
@@ -90,6 +91,10 @@ class SnapshotLost(CdcdError):
     it."""
 
     retryable = True
+
+
+class Outgrown(SnapshotLost):
+    """The snapshot holds the table in another shape than the one that is known: that is to be brought up first."""
 
 
 class Interrupted(CdcdError):

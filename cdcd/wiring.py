@@ -47,6 +47,7 @@ def source(pipeline: Pipeline, facts: SinkFacts | None = None, temporary: bool =
         partitions=settings.partitions,
         log_disk=settings.log_disk,
         objects=settings.objects,
+        loose=facts is not None and not facts.keeps_state,
     )
     return made.source(pipeline.source.url, pipeline.name, told)
 
@@ -137,6 +138,7 @@ def options(pipeline: Pipeline) -> Options:
         chunks_per_snapshot=settings.chunks_per_snapshot,
         loaders=settings.loaders,
         table_poll=settings.table_poll,
+        on_schema_change=settings.on_schema_change,
     )
 
 

@@ -1,7 +1,8 @@
 """`cdcd check`: everything that would go wrong, before anything is started or beside what runs.
 
 Its JSON: {"version": 1, "pipelines": [{"name", "tables": [id], "findings": [{"end", "id", "level", "message",
-"evidence", "mend"}]}]}. `level` is "error" or "warning"; what an id means is in CHECKS.md, and does not change.
+"evidence", "mend"}], "offer"}]}. `level` is "error" or "warning"; what an id means is in CHECKS.md, and does not
+change. `offer` is the script of --event-trigger, "" where nothing is to be installed.
 """
 
 from __future__ import annotations
@@ -41,6 +42,12 @@ def check(
     ] = None,
     partitions: Annotated[Partitions | None, typer.Option(help="root or leaves, as for `run`.")] = None,
     slot: Annotated[str | None, typer.Option(help="The slot's name, as for `run`.", show_default=False)] = None,
+    event_trigger: Annotated[
+        bool,
+        typer.Option(
+            "--event-trigger", help="Only print the script by which a source tells of schema changes in their place."
+        ),
+    ] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Warnings count as errors do.")] = False,
     json: Json = False,
 ) -> None:
@@ -64,14 +71,21 @@ def check(
         },
     )  # fmt: skip
     start_log(config, json)
+    if event_trigger:
+        for pipeline in config.pipelines:
+            with wiring.opened(wiring.source(pipeline)) as origin:
+                print(origin.offer() or f"-- {pipeline.name}: nothing is to be installed")
+        return
     told, count = [], Counter[str]()
     for pipeline in config.pipelines:
-        examined = _examine(pipeline)
+        examined, offer = _examine(pipeline)
         count.update(finding.level for finding in examined.findings)
         if json:
-            told.append(_to_json(pipeline.name, examined))
-        else:
-            _print(pipeline.name, examined)
+            told.append(_to_json(pipeline.name, examined) | {"offer": offer})
+            continue
+        _print(pipeline.name, examined)
+        if offer:
+            print("  offered  source  schema changes exactly in their place: cdcd check --event-trigger")
     if json:
         print(hide(jsonlib.dumps({"version": 1, "pipelines": told}, ensure_ascii=False)))
     wrong = count["error"] + (count["warning"] if strict else 0)
@@ -82,10 +96,10 @@ def check(
         )
 
 
-def _examine(pipeline: Pipeline) -> Examined:
+def _examine(pipeline: Pipeline) -> tuple[Examined, str]:
     origin, destination = wiring.source(pipeline), wiring.sink(pipeline)
     with wiring.opened(origin), wiring.opened(destination):
-        return examine(origin, destination, wiring.options(pipeline))
+        return examine(origin, destination, wiring.options(pipeline)), origin.offer()
 
 
 def _ends(examined: Examined) -> Iterator[tuple[str, Finding]]:

@@ -13,6 +13,7 @@ from cdcd.cli import live
 from cdcd.cli.options import Around, File, From, Json, Name, Names, Tables, To, chosen, http, start_log
 from cdcd.config import AcknowledgeAfter, Load, OnConflict, OnError, Partitions, TargetTables
 from cdcd.errors import UsageError
+from cdcd.model.change import Policy
 from cdcd.progress import Progress, volume
 from cdcd.secrets import hide
 from cdcd.supervisor import Supervisor, child_command
@@ -92,6 +93,10 @@ def run(
     table_poll: Annotated[
         float | None, typer.Option(metavar="SECONDS", help="How often to look for new tables. [default: 10]")
     ] = None,
+    on_schema_change: Annotated[
+        Policy | None,
+        typer.Option(help="A table that is altered: apply it to the target, stop, or ignore it. [default: apply]"),
+    ] = None,
     on_error: Annotated[
         OnError | None, typer.Option(help="What becomes of a change that the target refuses. [default: stop]")
     ] = None,
@@ -138,7 +143,9 @@ def run(
             "partitions": partitions, "log_disk": log_disk,
             "where": _parts("--where", where), "mask": _parts("--mask", mask),
         },
-        overrides := {"load": load, "from_now": from_now, "until": until, "standby": standby},
+        overrides := {
+            "load": load, "from_now": from_now, "until": until, "standby": standby, "on_schema_change": on_schema_change
+        },
     )
     start_log(config, json)
     if len(config.pipelines) == 1:

@@ -14,6 +14,7 @@ from typing import Any
 
 from cdcd.contracts import Claim, Request, Sink, Snapshot, Source, Ticket
 from cdcd.engine.begin import begin
+from cdcd.engine.evolve import Evolve, compare
 from cdcd.engine.handover import Parcel
 from cdcd.engine.join import Join
 from cdcd.engine.judge import Judge
@@ -29,6 +30,7 @@ from cdcd.engine.side import Side
 from cdcd.errors import PoisonRow, StateRefused, Transient
 from cdcd.log import get_logger
 from cdcd.model.chunk import State
+from cdcd.model.group import Group
 from cdcd.model.position import Checkpoint, Position
 from cdcd.progress import Progress
 
@@ -65,6 +67,7 @@ class Attempt:
         self._durable: Position | None = None
         self._granted: dict[int, Request] = {}
         self._intent: Mapping[str, Any] = {}
+        self._outgrown: set[str] = set()  # tables that a snapshot held in another shape than ours
         self._inside = False  # whether the last group applied was a piece of a transaction
 
     def run(self, owner: str, take_over: bool) -> Outcome:
@@ -150,10 +153,18 @@ class Attempt:
         self._progress.consistent = self._consistent
 
     def _finish_if_consistent(self) -> None:
-        """The last chunk is in: keys between tables and secondary indexes are built, sequences set."""
+        """The last chunk is in: keys between tables and secondary indexes are built, sequences set. Once the tables are
+        what the source has: an index of now may want a column that is still on its way."""
         if self._ledger.unread or self._finished:
             return
-        tables = list(self._ledger.tables.values())
+        known = self._ledger.tables
+        altered = {change.old.id for change in compare(
+            known.values(), self._source.tables(), self._options.on_schema_change
+        )}  # fmt: skip
+        if altered and self._options.table_poll:
+            log.debug("tables that were altered are waited for", tables=sorted(altered))
+            return
+        tables = [table for table in known.values() if table.id not in altered]
         objects = self._source.objects(tables, self._options.trees) if self._options.load != "skip" else []
         carry_sequences(self._source, self._sink, tables)  # before `finished` is stored: a crash does not skip it
         self._sink.finish(tables, objects)
@@ -180,9 +191,13 @@ class Attempt:
         load = Load(snapshot, self._sink, self._ledger.tables, forms, self._progress)
         try:
             loaded = load.run(given, self._options.loaders, self._stopping)
+        except PoisonRow as error:
+            self._widen(error)
+            raise
         finally:
             snapshot.close()
         self.flowing = self.flowing or bool(loaded)
+        self._outgrown = load.outgrown
         self._ledger.put(loaded)
         self._note_chunks()
         log.info("chunks are in", chunks=len(loaded), rows=sum(chunk.rows for chunk in loaded), place=str(place))
@@ -195,7 +210,9 @@ class Attempt:
         if any(all(c.state is State.UNREAD for c in its) for its in ledger.by_table().values()):
             # A crash may have come between a table's control rows and its publication (see join).
             source.publish(list(ledger.tables.values()))
-        forms = {id: self._sink.forms(table) for id, table in ledger.tables.items()}
+        if self._options.on_schema_change == "stop":
+            self._reload_first(checkpoint.position)
+        forms = {id: self._sink.forms(table) for id, table in ledger.tables.items() if not ledger.blank(id)}
         if (now := source.open(checkpoint, identity, forms)) != identity:
             # Another timeline, in whose history the checkpoint is; later ones will be in that only (PG-04).
             self._sink.intend(now, self._intent)
@@ -203,6 +220,7 @@ class Attempt:
         reader = Reader(source, Judge(source.locate, ledger.by_table()), checkpoint.position, self._options)
         seek = Seek(source, reader)
         join = Join(source, self._sink, reader, ledger, self._options)
+        self._evolve = Evolve(source, self._sink, ledger, self._options)
         self._set_until(reader)
         if ledger.unread:
             reader.until = source.head()  # how far behind we are is known once this is reached
@@ -235,7 +253,7 @@ class Attempt:
             return Outcome.STOPPED
         parcel = reader.handover.get(TICK)
         if parcel is not None:
-            self._apply(parcel)
+            self._apply(parcel, reader)
             if parcel.stopped:
                 self._load_here(parcel, reader, seek)
         self._settle(busy=parcel is not None)
@@ -247,16 +265,21 @@ class Attempt:
             return None  # the target's transaction is open: nothing else is written
         if not seek.busy:
             # A snapshot that is under way knows nothing of what joins, or is emptied, only now.
+            self._side.told = self._evolve.count
+            self._evolve.step(self._side.survey, reader)
             if join.step(self._side.candidates):
                 self._note_chunks()
                 self._finished = False
             self._grant_wishes(reader)
-        if self._ledger.unread and not seek.busy and not join.busy and self._close_behind:
+        if self._ledger.unread and not seek.busy and not join.busy and not self._evolve.busy and self._close_behind:
             seek.ask()
         return self._end()
 
-    def _apply(self, parcel: Parcel) -> None:
+    def _apply(self, parcel: Parcel, reader: Reader) -> None:
         group = parcel.group
+        changed = bool(group.schema_changes)
+        if changed:
+            self._evolve.resolve(group)
         checkpoint = Checkpoint(group.position) if group.position is not None else None
         try:
             ticket = self._sink.apply(group, checkpoint)
@@ -264,6 +287,11 @@ class Attempt:
             self._widen(error)
             raise
         self._inside = checkpoint is None
+        if changed:
+            changes = group.schema_changes
+            reader.altered(changes, self._evolve.made(changes))
+            self._finished = self._finished and not any(change.reload for change in changes)
+            self._note_chunks()
         if group.position is not None:
             self._tickets.append((ticket, group.position))
             self._progress.position = str(group.position)
@@ -291,12 +319,48 @@ class Attempt:
 
     def _load_here(self, parcel: Parcel, reader: Reader, seek: Seek) -> None:
         assert parcel.group.position is not None
-        phase = self._progress.phase
-        self._load(seek.take(), parcel.group.position)
-        self._finish_if_consistent()
-        self._set_until(reader)
+        phase, position = self._progress.phase, parcel.group.position
+        tables = set(self._ledger.tables)
+        blank = {table for table in tables if self._ledger.blank(table)}
+        looked_at = blank | self._outgrown
+        snapshot = seek.take()
+        if self._bring_up(looked_at, position):
+            snapshot.close()  # it is older than the publication of a table that it would be read for
+        else:
+            self._load(snapshot, position)
+            self._finish_if_consistent()
+            self._set_until(reader)
         self._progress.phase = phase
-        reader.go_on(self._ledger.by_table())
+        now = self._ledger.tables
+        read = {id: table for id, table in now.items() if id in looked_at or id not in tables}
+        forms = {id: () if self._ledger.blank(id) else self._sink.forms(table) for id, table in read.items()}
+        reader.go_on(self._ledger.by_table(), forms, tables - now.keys())
+
+    def _bring_up(self, tables: set[str], position: Position) -> bool:
+        """Before they are read: what has no shape of its own yet, or one that the source has left. Whether the
+        publication changed."""
+        group = self._evolve.refresh(tables, position)
+        if group is None:
+            return False
+        self._tickets.append((self._sink.apply(group, Checkpoint(position)), position))
+        self._evolve.made(group.schema_changes)
+        self._note_chunks()
+        return self._evolve.published(group.schema_changes)
+
+    def _reload_first(self, position: Position) -> None:
+        """Wishes to reload that were left while we stood still: the table may be what we stood still for."""
+        for request in self._sink.requests():
+            group = Group()
+            group.position = position
+            group.unread = [c for c in self._ledger.chunks(request.argument) if c.state is State.IN]
+            if group.unread:
+                log.info("reloading", table=request.argument, chunks=len(group.unread))
+                self._granted[request.id] = request
+                self._tickets.append((self._sink.apply(group, Checkpoint(position)), position))
+                self._ledger.put([chunk.with_state(State.UNREAD) for chunk in group.unread])
+                self._finished = False
+                self._side.fulfilled(request)
+        self._note_chunks()
 
     def _settle(self, busy: bool) -> None:
         """Acknowledge what has become durable. Asking may cost a round trip: now and then while there is work, and for

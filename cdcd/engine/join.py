@@ -45,7 +45,9 @@ class Join:
         """`candidates`: the selected tables the source has now. True when tables have just joined."""
         if self._order is None:
             known = self._ledger.tables
-            self._begin([t for t in candidates if t.id not in known and (t.id, t.oid) not in self._refused])
+            oids = {table.oid for table in known.values()} - {0}  # one that was renamed is no new one
+            new = [t for t in candidates if t.id not in known and t.oid not in oids]
+            self._begin([table for table in new if (table.id, table.oid) not in self._refused])
             return False
         if not self._order.done:
             return False
@@ -61,8 +63,7 @@ class Join:
             return
         self._chunks = [chunk for t in self._tables for chunk in plan(self._source, t, self._options)]
         self._sink.join(self._tables, self._chunks, self._source.objects(self._tables, self._options.trees))
-        forms = {table.id: self._sink.forms(table) for table in self._tables}
-        self._order = self._reader.carry(forms, by_table(self._chunks))
+        self._order = self._reader.carry(by_table(self._chunks))
 
     def _fit(self, table: Table) -> bool:
         """A table that cannot be carried does not stop those that are: it is named once, and left out."""

@@ -12,7 +12,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from cdcd.model.chunk import Bound, Chunk, State
-from cdcd.model.group import DELETE, INSERT, MOVE, Group, Rows, TableLog
+from cdcd.model.group import DELETE, INSERT, MOVE, Group, Rows, TableLog, Truncate
 from cdcd.model.table import Table
 from cdcd.rows import RowForm
 
@@ -37,6 +37,14 @@ class Judge:
         else:
             self._partial.add(table)
 
+    def carries(self, table: str) -> bool:
+        return table in self._chunks
+
+    def forget(self, table: str) -> None:
+        """The table is not carried any more, or not under this name."""
+        self._chunks.pop(table, None)
+        self._partial.discard(table)
+
     def empty(self, table: str, group: Group) -> None:
         """Send all of a table's chunks that are in back to unread, in this group (a reload)."""
         chunks = self._chunks[table]
@@ -54,7 +62,7 @@ class Judge:
                 count = len(step.order)
                 self._restrict_rows(step, group, before, dropped)
                 before += count
-            else:
+            elif isinstance(step, Truncate):
                 before += 1
         group.steps = [step for step in group.steps if not isinstance(step, Rows) or step.order]
         group.dropped += len(dropped)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from cdcd.engine.judge import by_table
+from cdcd.model.change import SchemaChange
 from cdcd.model.chunk import Chunk, State
 from cdcd.model.table import Table
 
@@ -26,6 +27,11 @@ class Ledger:
         """Chunks by table id, of these tables or of all."""
         return {table: list(self._chunks.get(table, ())) for table in (self.tables if tables is None else tables)}
 
+    def blank(self, table: str) -> bool:
+        """Whether nothing of it is in: its changes are nobody's, and at its load it is what the source has then."""
+        its = self._chunks.get(table, ())
+        return bool(its) and all(chunk.state is State.UNREAD for chunk in its)
+
     @property
     def unread(self) -> list[Chunk]:
         return [chunk for chunk in self.chunks() if chunk.state is State.UNREAD]
@@ -34,6 +40,13 @@ class Ledger:
         """Tables that joined."""
         self.tables |= {table.id: table for table in tables}
         self._chunks |= by_table(chunks)
+
+    def change(self, change: SchemaChange) -> None:
+        """A table is another now, or gone."""
+        self.tables.pop(change.old.id, None)
+        self._chunks.pop(change.old.id, None)
+        if change.new is not None:
+            self.add([change.new], change.chunks)
 
     def put(self, chunks: Iterable[Chunk]) -> None:
         """These chunks are now as given."""

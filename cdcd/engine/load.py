@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
 from cdcd.contracts import Sink, Snapshot
-from cdcd.errors import Interrupted, SnapshotLost
+from cdcd.errors import Interrupted, Outgrown, SnapshotLost
 from cdcd.log import get_logger
 from cdcd.model.chunk import Chunk, State
 from cdcd.model.position import Checkpoint
@@ -33,6 +33,8 @@ class Load:
         self._forms = forms
         self._progress = progress
         self._place = Checkpoint(snapshot.position)
+        self.outgrown: set[str] = set()
+        """Tables that the snapshot holds in another shape."""
 
     def run(self, chunks: Sequence[Chunk], loaders: int, stopping: threading.Event) -> list[Chunk]:
         """The chunks that are in now. Fewer than asked for when the snapshot was lost: the others are unread still.
@@ -49,7 +51,10 @@ class Load:
                     error = future.exception()
                     if error is None:
                         loaded.append(future.result())
-                    elif failure is None or isinstance(failure, Interrupted):
+                        continue
+                    if isinstance(error, Outgrown):
+                        self.outgrown.add(str(error.where["table"]))
+                    if failure is None or isinstance(failure, Interrupted):
                         failure = error
                 if stopping.is_set() and failure is None:
                     failure = Interrupted("stopped during a load")

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Literal
 
+from cdcd.model.change import Policy
 from cdcd.model.selection import Selection
 
 
@@ -32,6 +33,7 @@ class Options:
     chunks_per_snapshot: int = 0
     loaders: int = 2
     table_poll: float = 10.0
+    on_schema_change: Policy = "apply"
     lag_bound: float = 60.0
     idle_seconds: float = 10.0
     idle_bytes: int = 16 << 20

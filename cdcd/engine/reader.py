@@ -11,12 +11,13 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from cdcd.contracts import Reading, Source
 from cdcd.engine.handover import Handover, Parcel
 from cdcd.engine.judge import Judge
 from cdcd.engine.options import Options
+from cdcd.model.change import SchemaChange
 from cdcd.model.chunk import Chunk
 from cdcd.model.group import Group
 from cdcd.model.position import Position
@@ -65,6 +66,10 @@ class Reader:
         self._stop: Position | None = None
         self._inside = False  # whether a transaction is half read
         self._standing = False
+        self._altered = False  # whether schema changes were handed over, and are not made yet
+        self._taken: Callable[[], None] | None = None
+        self.generation = 0
+        """How many schema changes were taken up: an order about tables that was given before is void."""
         self.thread = threading.Thread(target=self._run, name="reader", daemon=True)
 
     def start(self) -> None:
@@ -99,10 +104,18 @@ class Reader:
 
         return self._order(stand)
 
-    def go_on(self, loaded: Mapping[str, Sequence[Chunk]]) -> Order:
-        """After a stop: these tables' chunks are as given now; read on."""
+    def go_on(
+        self, loaded: Mapping[str, Sequence[Chunk]], forms: Mapping[str, Sequence[RowForm]], gone: Iterable[str] = ()
+    ) -> Order:
+        """After a stop: these tables' chunks are as given now; read on. `forms` of those of which the first chunks came
+        in; `gone`: tables of before that are not there, or not under that name."""
 
         def go_on() -> bool:
+            self.generation += 1
+            for table in gone:
+                self._judge.forget(table)
+            if forms:
+                self._source.carry(forms)
             for table, chunks in loaded.items():
                 self._judge.set(table, chunks)
             self._stop = None
@@ -111,13 +124,12 @@ class Reader:
 
         return self._order(go_on)
 
-    def carry(self, forms: Mapping[str, Sequence[RowForm]], chunks: Mapping[str, Sequence[Chunk]]) -> Order:
+    def carry(self, chunks: Mapping[str, Sequence[Chunk]]) -> Order:
         """Tables join: all their chunks are unread."""
 
         def carry() -> bool:
             for table, its in chunks.items():
                 self._judge.set(table, its)
-            self._source.carry(forms)
             return True
 
         return self._order(carry)
@@ -126,10 +138,43 @@ class Reader:
         """Send all of a table's chunks back to unread; the writer empties them with the next group."""
 
         def unread() -> bool:
-            self._judge.empty(table, self._group)
+            if self._judge.carries(table):
+                self._judge.empty(table, self._group)
+                self._source.carry({table: ()})
             return True
 
         return self._order(unread)
+
+    def alter(self, changes: Sequence[SchemaChange], place: Position) -> Order:
+        """Changes that were seen from outside, at `place`: they come here once the stream has passed it, unless it
+        has told of others meanwhile (`accepted` False)."""
+        generation = self.generation
+
+        def alter() -> bool:
+            if generation != self.generation or not self._position.covers(place):
+                return False
+            self._group.steps.extend(changes)
+            self._altered = True
+            self._hand_over_if(True)
+            return True
+
+        return self._order(alter)
+
+    def altered(self, changes: Sequence[SchemaChange], forms: Mapping[str, Sequence[RowForm]]) -> None:
+        """The writer made the changes handed over last: read on. `forms` of the tables they speak of; none where a
+        table is not read."""
+
+        def take_up() -> None:
+            for change in changes:
+                self._judge.forget(change.old.id)
+            for change in changes:
+                if change.new is not None:
+                    self._judge.set(change.new.id, change.chunks)
+            self._source.carry(forms)
+            self.generation += 1
+            self._altered = False
+
+        self._taken = take_up
 
     def _order(self, carry_out: Callable[[], bool]) -> Order:
         order = Order(carry_out)
@@ -147,6 +192,13 @@ class Reader:
 
     def _step(self) -> None:
         """One turn: an order, or one read and perhaps a hand-over."""
+        if self._altered:
+            if self._taken is None:
+                self._source.rest(TICK / 10)
+            else:
+                taken, self._taken = self._taken, None
+                taken()
+            return
         if self._orders and not self._inside:
             self._orders.popleft().carry_out()
             return
@@ -160,6 +212,9 @@ class Reader:
             self._position = self._group.position
         if reading is Reading.STOP:
             self._stop_here()
+        elif reading is Reading.ALTERED:
+            self._altered = True
+            self._hand_over_if(True)
         elif reading is Reading.MORE:
             self._hand_over_if(self._inside or self._worth_handing)
         elif not self._inside:

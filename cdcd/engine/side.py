@@ -11,6 +11,7 @@ from cdcd.engine.lag import Lag
 from cdcd.engine.options import Options
 from cdcd.errors import CdcdError, StateRefused
 from cdcd.log import get_logger
+from cdcd.model.position import Position
 from cdcd.model.table import Table
 from cdcd.progress import Progress
 
@@ -25,12 +26,15 @@ WATCH = 6
 
 
 class Side:
-    """Runs between `start` and `close`. `requests` and `candidates` are the newest lists seen: the writer acts on
-    them. `failure` is what ended the thread; the writer raises it."""
+    """Runs between `start` and `close`. `requests`, `candidates` and `survey` are the newest seen: the writer acts on
+    them. `told`: how many schema changes it has made, which a survey bears from when it was begun. `failure` is what
+    ended the thread; the writer raises it."""
 
     def __init__(self, source: Source, sink: Sink, options: Options, progress: Progress, lag: Lag) -> None:
         self.requests: list[Request] = []
         self.candidates: list[Table] = []
+        self.survey: tuple[list[Table], Position, int] | None = None
+        self.told = 0
         self.failure: BaseException | None = None
         self._source = source
         self._sink = sink
@@ -91,7 +95,10 @@ class Side:
             self._sink.fulfilled(self._fulfilled.pop())
 
     def _tables(self) -> None:
-        self.candidates = [t for t in self._source.tables() if self._options.selection.matches(t.id)]
+        told = self.told
+        if (seen := self._source.survey()) is not None:
+            self.candidates = [table for table in seen[0] if self._options.selection.matches(table.id)]
+            self.survey = (*seen, told)
 
     def watch(self) -> None:
         """What is wrong at the source and no message tells of: an error ends the run, a warning is told once while it

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from cdcd.model.change import SchemaChange
 from cdcd.model.chunk import Chunk
 from cdcd.model.position import Position
 from cdcd.model.table import Table
@@ -91,10 +92,11 @@ class Transaction:
 class Group:
     """Whole transactions, or a piece of one.
 
-    `steps` in order: `Rows`, or a `Truncate` (a barrier). `position` is the end of the last transaction when the group
-    ends at a transaction's end (or an idle place), None when it ends inside one: such a piece is applied without a
-    checkpoint and the target's transaction stays open. `bytes` is the wire size of what it holds, `changes` their
-    number, `commit_time` the last commit's time at the source (microseconds since 1970; 0: none in here).
+    `steps` in order: `Rows`, or a barrier: a `Truncate`, or `SchemaChange`s, which end the group. `position` is the end
+    of the last transaction when the group ends at a transaction's end (or an idle place), None when it ends inside one:
+    such a piece is applied without a checkpoint and the target's transaction stays open. `bytes` is the wire size of
+    what it holds, `changes` their number, `commit_time` the last commit's time at the source (microseconds since 1970;
+    0: none in here).
     `unread` are chunks that this group sends back to unread: the sink empties them after the group's changes.
     `dropped` counts changes not carried because their chunk was not in.
     """
@@ -102,7 +104,7 @@ class Group:
     __slots__ = ("bytes", "changes", "commit_time", "dropped", "position", "steps", "transactions", "txs", "unread")
 
     def __init__(self) -> None:
-        self.steps: list[Rows | Truncate] = []
+        self.steps: list[Rows | Truncate | SchemaChange] = []
         self.position: Position | None = None
         self.bytes = 0
         self.changes = 0
@@ -123,6 +125,10 @@ class Group:
     def truncate(self, step: Truncate) -> None:
         self.steps.append(step)
         self.changes += 1
+
+    @property
+    def schema_changes(self) -> list[SchemaChange]:
+        return [step for step in self.steps if isinstance(step, SchemaChange)]
 
     @property
     def empty(self) -> bool:

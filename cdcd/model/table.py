@@ -18,7 +18,9 @@ class Column:
     for the type (OID; 0 where it has none), `native` the type as the source writes it in DDL. `equality` says
     whether equal bytes on the wire are what the server calls equal ("exact"), or only the server can tell
     ("server": citext, non-deterministic collations, numeric without a fixed scale, floats).
-    `generated` columns are computed by the target and never carried.
+    `generated` columns are computed by the target and never carried; `left_out` ones come from the source and are not
+    carried either. `missing` is what rows have that are older than the column (text; None: NULL). `mark` is another
+    whenever the source's record of the column is; "": unknown.
     """
 
     name: str
@@ -32,6 +34,10 @@ class Column:
     identity: str | None = None
     collation: str | None = None
     equality: Equality = "exact"
+    typmod: int | None = field(default=None, compare=False)
+    missing: str | None = field(default=None, compare=False)
+    mark: str = field(default="", compare=False)
+    left_out: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """Versionless JSON form; the table that holds it carries the version."""
@@ -39,7 +45,8 @@ class Column:
             "name": self.name, "ident": self.ident, "type": self.type.to_json(), "native": self.native,
             "type_id": self.type_id, "nullable": self.nullable, "default": self.default,
             "generated": self.generated, "identity": self.identity, "collation": self.collation,
-            "equality": self.equality,
+            "equality": self.equality, "typmod": self.typmod, "missing": self.missing, "mark": self.mark,
+            "left_out": self.left_out,
         }
 
     @staticmethod
@@ -58,6 +65,8 @@ class Table:
     `full` is true where the source sends whole old rows (REPLICA IDENTITY FULL). `bytes` and `rows` are the
     source's estimates for planning, never facts. `unique` are the columns of its other unique indexes, for checks.
     `leaves` name what holds the rows of a partitioned table, as the source compares them (see Source.watch).
+    `attributes` is the highest number that a column ever had, `mark` names what holds the rows: it is another once they
+    were rewritten.
     """
 
     schema: str
@@ -73,6 +82,8 @@ class Table:
     rows: int = field(default=0, compare=False)
     unique: tuple[tuple[str, ...], ...] = field(default=(), compare=False)
     leaves: tuple[str, ...] = field(default=(), compare=False)
+    attributes: int = field(default=0, compare=False)
+    mark: str = field(default="", compare=False)
 
     @property
     def id(self) -> str:
@@ -81,7 +92,12 @@ class Table:
 
     @property
     def carried(self) -> tuple[Column, ...]:
-        """The columns that travel: all but generated ones, in the source's order."""
+        """The columns that travel: all but generated ones and those left out, in the source's order."""
+        return tuple(column for column in self.columns if column.generated is None and not column.left_out)
+
+    @property
+    def sent(self) -> tuple[Column, ...]:
+        """The columns that the source sends, carried or left out, in its order."""
         return tuple(column for column in self.columns if column.generated is None)
 
     @property
@@ -99,8 +115,8 @@ class Table:
         return {
             "schema": self.schema, "name": self.name, "columns": [c.to_json() for c in self.columns],
             "key": list(self.key), "oid": self.oid, "version": self.version, "primary": list(self.primary),
-            "full": self.full, "partitioned": self.partitioned,
-            "leaves": list(self.leaves),
+            "full": self.full, "partitioned": self.partitioned, "leaves": list(self.leaves),
+            "attributes": self.attributes, "mark": self.mark,
         }
 
     @staticmethod

@@ -9,7 +9,7 @@ from itertools import groupby
 from typing import Any
 
 from cdcd.model.cell import UNCHANGED
-from cdcd.model.group import DELETE, INSERT, MOVE, UPDATE, Group, Rows, TableLog, Transaction
+from cdcd.model.group import DELETE, INSERT, MOVE, UPDATE, Group, Rows, TableLog, Transaction, Truncate
 from cdcd.model.table import Table
 from cdcd.rows import RowForm
 from connectors.jsonlines.form import key_object, key_of_row
@@ -112,7 +112,7 @@ class Lines:
         at = 0
         for step in group.steps:
             taken: dict[int, int] = {}
-            low, size = 0, len(step.order) if isinstance(step, Rows) else 1
+            low, size = 0, len(step.order) if isinstance(step, Rows) else int(isinstance(step, Truncate))
             while low < size:
                 begun: Transaction | None = None
                 while upcoming is not None and upcoming.at <= at:
@@ -122,7 +122,7 @@ class Lines:
                 high = size if upcoming is None else min(size, low + upcoming.at - at)
                 if isinstance(step, Rows):
                     self._rows(out, step, low, high, taken)
-                else:
+                elif isinstance(step, Truncate):
                     out += [truncated(table, self._end) for table in step.tables]
                 at += high - low
                 low = high

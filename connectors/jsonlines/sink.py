@@ -8,6 +8,7 @@ from typing import Any, BinaryIO
 from cdcd.contracts import Blocks, Claim, Finding, Request, Ticket
 from cdcd.errors import UsageError
 from cdcd.facts import SinkFacts
+from cdcd.model.change import SchemaChange
 from cdcd.model.chunk import Chunk, State
 from cdcd.model.group import Group
 from cdcd.model.position import Checkpoint, Identity
@@ -122,12 +123,23 @@ class JsonLinesSink:
         lines = self._lines.of(group)
         if lines:
             self._outlet.write(b"".join(lines))
+        for change in group.schema_changes:
+            self._change(change)
         for chunk in group.unread:
             self._chunks[chunk.id] = chunk.with_state(State.UNREAD)
         if checkpoint is None:
             return None
         self._checkpoint = checkpoint
         return str(checkpoint.position)
+
+    def _change(self, change: SchemaChange) -> None:
+        """Lines of the new shape follow: nothing is to be altered."""
+        old, new = change.old.id, change.new
+        self._tables.pop(old, None)
+        self._chunks = {id: chunk for id, chunk in self._chunks.items() if chunk.table != old}
+        if new is not None:
+            self._tables[new.id] = new
+            self._chunks.update((chunk.id, chunk) for chunk in change.chunks)
 
     def durable(self, ticket: Ticket) -> bool:
         """Whoever reads the stream has it now; more cannot be said."""

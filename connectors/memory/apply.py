@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from cdcd.errors import Conflict
+from cdcd.errors import Conflict, SchemaChanged
 from cdcd.model.cell import UNCHANGED
+from cdcd.model.change import SchemaChange
 from cdcd.model.chunk import Chunk
 from cdcd.model.group import DELETE, INSERT, MOVE, Group, Rows, TableLog
 from cdcd.model.table import Table
@@ -25,6 +26,8 @@ def apply(session: Session, group: Group) -> None:
             cursors = {id(log): _entries(log) for log in step.logs.values()}
             for log in step.order:
                 _change(session, log, *next(cursors[id(log)]), where)
+        elif isinstance(step, SchemaChange):
+            raise SchemaChanged(f"{step.old.id} was altered", why=step.said, table=step.old.id)
         else:
             with ours(position=where):
                 session.truncate([table.id for table in step.tables])

@@ -78,6 +78,10 @@ class MemorySource:
             heaps = sorted(self._server.heaps.items())
         return [heap.table for name, heap in heaps if wanted is None or name in wanted]
 
+    def survey(self) -> tuple[list[Table], Position]:
+        tables = self.tables()
+        return tables, self.head()
+
     def intent(self) -> Mapping[str, Any]:
         """Tells too whether a slot of that name was there before: if so it is not ours to drop, whoever asks
         later."""
@@ -144,6 +148,9 @@ class MemorySource:
 
     def carry(self, forms: Mapping[str, Sequence[RowForm]]) -> None:
         for table, offered in forms.items():
+            self._decoder.encoders.pop(table, None)
+            if not offered:
+                continue
             self._decoder.encoders[table] = Encoder(choose(offered))
 
     def read(self, group: Group, stop: Position | None, timeout: float) -> Reading:
@@ -226,6 +233,12 @@ class MemorySource:
         return found
 
     def objects(self, tables: Sequence[Table], trees: bool = False) -> list[Statement]:
+        return []
+
+    def offer(self) -> str:
+        return ""
+
+    def needs(self, table: Table) -> list[Statement]:
         return []
 
     def not_carried(self, tables: Sequence[Table], trees: bool) -> list[NotCarried]:

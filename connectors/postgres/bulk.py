@@ -71,6 +71,15 @@ class Bulk:
         if kind not in self._stages:
             self._stages[kind] = Stage(self._session, f"cdcd_{kind}_{self.suffix}", self.shape, items)
 
+    def forget(self) -> None:
+        """Take away what was made in the session for the table as it was."""
+        for kind in self._prepared:
+            self._session.run(f"DEALLOCATE cdcd_{kind}_{self.suffix}")
+        for stage in self._stages.values():
+            self._session.run(f"DROP TABLE {stage.name}")
+        self._prepared.clear()
+        self._stages.clear()
+
     def _of(self, kind: str) -> str:
         return self._stages[kind].name
 

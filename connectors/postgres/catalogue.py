@@ -16,7 +16,14 @@ from connectors.postgres.types import logical_type
 OURS = "cdcd"
 """The schema of control tables, at a server that is a target too."""
 
-_TABLES = """
+MARK = """CASE WHEN c.relkind = 'p'
+            THEN (SELECT coalesce(hashtextextended(
+                      string_agg(l.relid::oid || ':' || t.relfilenode, ',' ORDER BY l.relid::oid), 0), 0)::text
+                  FROM pg_partition_tree(c.oid) l JOIN pg_class t ON t.oid = l.relid WHERE l.isleaf)
+            ELSE c.relfilenode::text END"""
+"""Table.mark: the files that hold the rows. A rewrite, as TRUNCATE and VACUUM FULL, takes another."""
+
+TABLES = f"""
 SELECT c.oid::int8, n.nspname, c.relname, c.relkind = 'p', c.relreplident::text,
        CASE WHEN c.relkind = 'p'
             THEN (SELECT coalesce(sum(pg_table_size(l.relid)), 0)
@@ -46,14 +53,17 @@ SELECT c.oid::int8, n.nspname, c.relname, c.relkind = 'p', c.relreplident::text,
             FROM pg_partition_tree(c.oid) l JOIN pg_class t ON t.oid = l.relid
             WHERE l.isleaf ORDER BY l.relid::oid) END,
        -- The server names no old rows by a deferrable key: two rows may share it until the transaction ends.
-       EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisprimary AND NOT i.indimmediate)
+       EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisprimary AND NOT i.indimmediate),
+       c.relnatts, {MARK}
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-WHERE CASE WHEN %(leaves)s THEN c.relkind = 'r' ELSE c.relkind IN ('r', 'p') AND NOT c.relispartition END
+WHERE CASE WHEN %(oids)s::int8[] IS NOT NULL THEN c.relkind IN ('r', 'p')
+           WHEN %(leaves)s THEN c.relkind = 'r' ELSE c.relkind IN ('r', 'p') AND NOT c.relispartition END
   AND c.relpersistence = 'p'
   AND n.nspname NOT IN ('pg_catalog', 'information_schema', %(ours)s) AND n.nspname !~ '^pg_'
   AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid
                                             AND d.deptype = 'e')
   AND (%(wanted)s::text[] IS NULL OR n.nspname || '.' || c.relname = ANY (%(wanted)s))
+  AND (%(oids)s::int8[] IS NULL OR c.oid = ANY (%(oids)s::int8[]::oid[]))
 ORDER BY n.nspname || '.' || c.relname COLLATE "C"
 """
 
@@ -61,16 +71,16 @@ ORDER BY n.nspname || '.' || c.relname COLLATE "C"
 # system columns (-6: tableoid), by the same command, was made as one, and had no row before; and its first file, which
 # TRUNCATE takes away, has its own number.
 
-_COLUMNS = """
+COLUMNS = """
 SELECT a.attrelid::int8, a.attname, a.attnum, a.atttypid::int8, a.atttypmod,
        format_type(a.atttypid, a.atttypmod), a.attnotnull,
        pg_get_expr(d.adbin, d.adrelid), a.attgenerated <> '', nullif(a.attidentity::text, ''),
        CASE WHEN a.attcollation <> t.typcollation THEN quote_ident(cn.nspname) || '.' || quote_ident(co.collname) END,
-       coalesce(co.collisdeterministic, true)
+       coalesce(co.collisdeterministic, true), array_to_string(a.attmissingval, ''), a.xmin::text
 FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
 LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
 LEFT JOIN pg_collation co ON co.oid = a.attcollation LEFT JOIN pg_namespace cn ON cn.oid = co.collnamespace
-WHERE a.attrelid = ANY (%s::oid[]) AND a.attnum > 0 AND NOT a.attisdropped
+WHERE a.attrelid = ANY (%(oids)s::int8[]::oid[]) AND a.attnum > 0 AND NOT a.attisdropped
 ORDER BY a.attrelid, a.attnum
 """
 
@@ -103,26 +113,55 @@ class _Type:
     labels: tuple[str, ...]
 
 
-def read_tables(connection: Connection, wanted: Sequence[str] | None = None, leaves: bool = False) -> list[Table]:
+def read_tables(
+    connection: Connection,
+    wanted: Sequence[str] | None = None,
+    leaves: bool = False,
+    oids: Sequence[int] | None = None,
+) -> list[Table]:
     """Tables by id. A partitioned table is its root, and its leaves are not tables of their own; with `leaves` the
-    reverse."""
+    reverse. By `oids`: whatever these are."""
+    asked = {"ours": OURS, "wanted": None if wanted is None else list(wanted), "leaves": leaves}
     with connection.cursor() as cursor:
-        cursor.execute(_TABLES, {"ours": OURS, "wanted": None if wanted is None else list(wanted), "leaves": leaves})
-        found = cursor.fetchall()
-        columns = _read_columns(connection, [row[0] for row in found])
+        cursor.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")  # tables and columns of one moment
+        try:
+            cursor.execute(TABLES, {**asked, "oids": oids and list(oids)})
+            found = cursor.fetchall()
+            cursor.execute(COLUMNS, {"oids": [row[0] for row in found]})
+            columns = cursor.fetchall()
+        finally:
+            if not connection.closed:
+                cursor.execute("ROLLBACK")
     _refuse_twins([f"{row[1]}.{row[2]}" for row in found])
-    tables = []
-    for oid, schema, name, partitioned, identity, size, rows, primary, by_index, unique, files, deferrable in found:
-        named = [] if deferrable else primary
-        key = {"d": named, "f": named, "i": by_index}.get(identity, [])
-        tables.append(
-            Table(
-                schema, name, tuple(columns.get(oid, ())), tuple(key), oid=oid, primary=tuple(primary),
-                full=identity == "f", partitioned=partitioned, bytes=size, rows=rows,
-                unique=tuple(map(tuple, unique)), leaves=tuple(files or ()),
-            )
-        )  # fmt: skip
-    return tables
+    return described(connection, found, columns)
+
+
+def described(
+    connection: Connection, found: Sequence[Sequence[Any]], columns: Sequence[Sequence[Any]]
+) -> list[Table]:
+    """The tables that rows of TABLES and COLUMNS speak of. One with a column of a type that is not there any more is
+    left out: the rows are of an earlier time."""
+    types = _read_types(connection, {row[3] for row in columns})
+    by_table: dict[int, list[Column]] = {}
+    gone = set()
+    for row in columns:
+        if row[3] in types:
+            by_table.setdefault(row[0], []).append(_column(row, types))
+        else:
+            gone.add(row[0])
+    return [_table(row, by_table.get(row[0], ())) for row in found if row[0] not in gone]
+
+
+def _table(row: Sequence[Any], columns: Sequence[Column]) -> Table:
+    oid, schema, name, partitioned, identity, size, rows, primary, by_index, unique, *more = row
+    files, deferrable, attributes, mark = more
+    named = [] if deferrable else primary
+    key = {"d": named, "f": named, "i": by_index}.get(identity, [])
+    return Table(
+        schema, name, tuple(columns), tuple(key), oid=oid, primary=tuple(primary), full=identity == "f",
+        partitioned=partitioned, bytes=size, rows=rows, unique=tuple(map(tuple, unique)), leaves=tuple(files or ()),
+        attributes=attributes, mark=mark,
+    )  # fmt: skip
 
 
 def _refuse_twins(ids: Sequence[str]) -> None:
@@ -136,23 +175,15 @@ def _refuse_twins(ids: Sequence[str]) -> None:
         )
 
 
-def _read_columns(connection: Connection, oids: list[int]) -> dict[int, list[Column]]:
-    columns: dict[int, list[Column]] = {}
-    with connection.cursor() as cursor:
-        cursor.execute(_COLUMNS, (oids,))
-        found: list[tuple[Any, ...]] = cursor.fetchall()
-        types = _read_types(connection, {row[3] for row in found})
-    for table, name, number, type_id, typmod, native, required, expression, *more in found:
-        generated, identity, collation, deterministic = more
-        type = logical(types, type_id, typmod)
-        columns.setdefault(table, []).append(
-            Column(
-                name, number, type, native, type_id=type_id, nullable=not required,
-                default=None if generated else expression, generated=expression if generated else None,
-                identity=identity, collation=collation, equality=equality(type, deterministic),
-            )
-        )  # fmt: skip
-    return columns
+def _column(row: Sequence[Any], types: dict[int, _Type]) -> Column:
+    _, name, number, type_id, typmod, native, required, expression, *more = row
+    generated, identity, collation, deterministic, missing, mark = more
+    type = logical(types, type_id, typmod)
+    return Column(
+        name, number, type, native, type_id=type_id, nullable=not required,
+        default=None if generated else expression, generated=expression if generated else None, identity=identity,
+        collation=collation, equality=equality(type, deterministic), typmod=typmod, missing=missing, mark=mark,
+    )  # fmt: skip
 
 
 def _read_types(connection: Connection, oids: set[int]) -> dict[int, _Type]:

@@ -37,11 +37,11 @@ class Cell:
 
 
 def cells_of(filling: Filling, types: dict[int, WireType]) -> tuple[list[Cell], dict[str, Any]]:
-    """The cells of the carried columns, and the names their steps use."""
+    """The cells of the columns that are sent, and the names their steps use."""
     form, cells = filling.form, []
     names: dict[str, Any] = dict(form.names)
     places = {name: place for place, name in enumerate(form.columns)}
-    for number, column in enumerate(form.table.carried):
+    for number, column in enumerate(form.table.sent):
         place, steps = places.get(column.name), []
         if place is not None:
             wire = filling.wires[place]

@@ -34,6 +34,7 @@ def source(url: Url, name: str, options: SourceOptions) -> PostgresSource:
         partitions=options.partitions,
         log_disk=options.log_disk,
         objects=options.objects,
+        loose=options.loose,
     )
 
 

@@ -32,7 +32,7 @@ def make_tables(session: Session, tables: Sequence[Table], objects: Sequence[Sta
     if policy == "use":
         _refuse_keyless(tables, there)
     for statement in plan_tables(session, tables, objects, policy):
-        _run(session, statement)
+        make(session, statement)
 
 
 def plan_tables(
@@ -76,8 +76,8 @@ def _refuse_filled(session: Session, there: Mapping[str, Shape]) -> None:
         )
 
 
-def _run(session: Session, statement: Statement) -> None:
-    """A default serves those who write here after the migration: one that cannot be had is no reason to stop."""
+def make(session: Session, statement: Statement) -> None:
+    """Run it. A default serves those who write here later: one that cannot be had is no reason to stop."""
     if statement.kind != "default":
         try:
             session.run(statement.text)

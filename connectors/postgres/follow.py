@@ -49,6 +49,9 @@ class Follower:
             self._answer()
             if why == "stop":
                 return Reading.STOP
+            if why == "altered":
+                self._silent = 0.0
+                return Reading.ALTERED
             if why == "full":
                 self._silent = 0.0
                 return Reading.MORE

@@ -56,3 +56,8 @@ def read_objects(
     for name, comment in asker.ask(_SCHEMAS, schemas):
         statements += comment_on("SCHEMA", quote_identifier(name), comment, ("schema", name))
     return sorted(statements, key=lambda statement: STAGES.index(statement.stage))
+
+
+def read_needs(asker: Asker, table: Table) -> list[Statement]:
+    """What has to be there before the table's columns."""
+    return list(dict.fromkeys([*read_types(asker, [table.oid]), *read_sequences(asker, [table.oid])]))

@@ -20,8 +20,9 @@ SCALARS = frozenset(("int2", "int4", "int8", "oid", "uuid", "date", "timestamp",
 # Under "C" and in the C.UTF-8 of libc and of the server itself, text stands in the order of code points, as UTF-8 does.
 _ORDER = """
 WITH RECURSIVE chain AS (
-    SELECT a.attname, a.attcollation, t.oid, t.typtype, t.typbasetype
-    FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid WHERE a.attrelid = %s AND a.attname = ANY (%s)
+    SELECT w.attname, coalesce(to_regcollation(w.ordered)::oid, t.typcollation) AS attcollation, t.oid, t.typtype,
+           t.typbasetype
+    FROM unnest(%s::text[], %s::int8[]::oid[], %s::text[]) w (attname, type, ordered) JOIN pg_type t ON t.oid = w.type
     UNION ALL
     SELECT c.attname, c.attcollation, t.oid, t.typtype, t.typbasetype
     FROM chain c JOIN pg_type t ON t.oid = c.typbasetype WHERE c.typtype = 'd')
@@ -75,9 +76,11 @@ class Ordered:
 
 
 def key_order(asker: Asker, table: Table) -> Mapping[str, Ordered]:
-    """The key's columns by name."""
+    """The key's columns by name, whatever the table has become since."""
+    key = [column for column in table.columns if column.name in table.key]
+    given = ([one.name for one in key], [one.type_id for one in key], [one.collation for one in key])
     found = {}
-    for name, type, array, native, collation, by_code, utf8 in asker.ask(_ORDER, table.oid, list(table.key)):
+    for name, type, array, native, collation, by_code, utf8 in asker.ask(_ORDER, *given):
         here = type in SCALARS or (type in ("text", "varchar") and bool(by_code) and utf8)
         found[name] = Ordered(name, type, array, native, collation, here)
     return {name: found[name] for name in table.key}

@@ -43,6 +43,11 @@ FROM jsonb_array_elements(%s) x
 
 def add_tables(session: Session, pipeline: str, tables: Sequence[Table], chunks: Sequence[Chunk]) -> None:
     """Tables with their chunks; what was built for those before has to be looked at again."""
+    _add(session, pipeline, tables, chunks)
+    session.run("UPDATE cdcd.epochs SET finished = false WHERE pipeline = %s", (pipeline,))
+
+
+def _add(session: Session, pipeline: str, tables: Sequence[Table], chunks: Sequence[Chunk]) -> None:
     definitions = [{"id": t.id, "version": t.version, "definition": t.to_json()} for t in tables]
     session.run(_TABLES, (pipeline, Json(definitions)))
     records = [
@@ -50,4 +55,13 @@ def add_tables(session: Session, pipeline: str, tables: Sequence[Table], chunks:
         for c in chunks
     ]
     session.run(_CHUNKS, (pipeline, Json(records)))
-    session.run("UPDATE cdcd.epochs SET finished = false WHERE pipeline = %s", (pipeline,))
+
+
+def replace_table(
+    session: Session, pipeline: str, old: Table, new: Table | None, chunks: Sequence[Chunk]
+) -> None:
+    """The table is `new` from now on, in these chunks; None: it is not carried any more."""
+    for control in ("chunks", "tables"):
+        session.run(f"DELETE FROM cdcd.{control} WHERE pipeline = %s AND table_id = %s", (pipeline, old.id))
+    if new is not None:
+        _add(session, pipeline, [new], chunks)

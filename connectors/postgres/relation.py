@@ -1,13 +1,11 @@
-"""Relation messages, and whether a table on the wire is still the one the pipeline knows (T-SC: stop, never guess)."""
+"""Relation messages: what the stream itself says of a table."""
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
 from dataclasses import dataclass
 
-from cdcd.errors import SchemaChanged
-from cdcd.model.table import Table
+from cdcd.model.table import Column, Table
 from connectors.postgres.cells import malformed
 
 _column = struct.Struct(">Ii")
@@ -56,41 +54,24 @@ def parse_relation(body: bytes) -> Relation:
         raise malformed(f"a Relation message: {error}") from error
 
 
-def verify(relation: Relation, table: Table, format_type: Callable[[int, int], str]) -> None:
-    """SchemaChanged unless `relation` is `table` as we know it; `format_type` is the server's function of that name."""
-    differences = _differences(relation, table, format_type)
-    if differences:
-        raise SchemaChanged(
-            f"the source's table {table.id} is no longer the one that was copied",
-            why="; ".join(differences),
-            hint=f"change the target's table alike and run: cdcd reload {table.id} "
-            "(reads the table again), or begin a new pipeline",
-            table=table.id,
-        )
-
-
-def _differences(
-    relation: Relation, table: Table, format_type: Callable[[int, int], str]
-) -> list[str]:
-    if relation.id != table.id:
-        return [f"it is called {relation.id} now"]
+def is_as_known(relation: Relation, table: Table) -> bool:
+    """Whether the message says of the table what we know of it; attribute numbers, defaults and NOT NULL are not
+    in it."""
+    known = table.sent
+    if relation.id != table.id or len(relation.columns) != len(known):
+        return False
     if table.oid and relation.oid != table.oid:
-        return [f"it was dropped and made again: its OID was {table.oid} and is {relation.oid}"]
-    found, known = {c.name: c for c in relation.columns}, {c.name: c for c in table.carried}
-    said = [f"column {name} is new" for name in found if name not in known]
-    said += [f"column {name} is gone" for name in known if name not in found]
-    if not said and list(found) != list(known):
-        said.append("its columns stand in another order")
-    for name in found.keys() & known.keys():
-        type_id, native = found[name].type_id, known[name].native
-        now = format_type(type_id, found[name].typmod)
-        if now != native or type_id != known[name].type_id:
-            said.append(f"column {name} was {native} and is {now}")
-    if (relation.identity == "f") != table.full:
-        said.append(f"REPLICA IDENTITY FULL was {'set' if relation.identity == 'f' else 'taken away'}")
-    elif not table.full:
-        keys = {column.name for column in relation.columns if column.key}
-        if keys != set(table.key):
-            was, now = ", ".join(sorted(table.key)) or "none", ", ".join(sorted(keys)) or "none"
-            said.append(f"the columns of its replica identity were {was} and are {now}")
-    return said
+        return False
+    if any(not is_column(found, column) for found, column in zip(relation.columns, known, strict=True)):
+        return False
+    if table.full or relation.identity == "f":
+        return table.full == (relation.identity == "f")
+    return {column.name for column in relation.columns if column.key} == set(table.key)
+
+
+def is_column(found: WireColumn, column: Column) -> bool:
+    return found.name == column.name and is_type(found, column)
+
+
+def is_type(found: WireColumn, column: Column) -> bool:
+    return found.type_id == column.type_id and column.typmod in (None, found.typmod)

@@ -30,6 +30,12 @@ def _identity(asker: Asker) -> tuple[bool, Identity]:
     return standby, Identity(PRODUCT, *known)
 
 
+def written(asker: Asker) -> int:
+    """The end of the server's log, flushed or not."""
+    ((lsn,),) = asker.ask("SELECT pg_current_wal_insert_lsn()::text")
+    return parse_lsn(lsn)
+
+
 def flushed(asker: Asker) -> int:
     """The end of what the server has flushed to its log (a standby: replayed)."""
     ((lsn,),) = asker.ask(

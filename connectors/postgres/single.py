@@ -74,6 +74,14 @@ class OneByOne:
         self._prepared: dict[tuple[int, Cells, bool, bool], str] = {}
         self._reader = Reader(session, self.shape, self.form, f"cdcd_r_{self._suffix}")
 
+    def forget(self) -> None:
+        """Take away what was made in the session for the table as it was."""
+        for name in self._prepared.values():
+            self._session.run(f"DEALLOCATE {name}")
+        self._reader.forget()
+        for stage in filter(None, (self._stage, self._rows)):
+            self._session.run(f"DROP TABLE {stage.name}")
+
     def add(self, op: int, key: bytes, row: Any) -> Iterator[Change]:
         """Take in one change of the log; without a key, an update is a delete and an insert."""
         landing = None

@@ -128,12 +128,17 @@ def drop_slot(asker: Asker, name: str, ours: str, wake: Wake) -> bool:
     return True
 
 
-def start_statement(slot: str, place: int, publication: str, *, binary: bool, version: int) -> str:
-    """START_REPLICATION with protocol version 1: whole transactions, in the order of their commits."""
+def start_statement(
+    slot: str, place: int, publication: str, *, binary: bool, version: int, messages: bool = False
+) -> str:
+    """START_REPLICATION with protocol version 1: whole transactions, in the order of their commits. `messages`: those
+    that sessions wrote into the log come too."""
     name = quote_identifier(publication).replace("'", "''")
     options = f"proto_version '1', publication_names '{name}'"
     if binary and version >= 140000:
         options += ", binary 'true'"
+    if messages and version >= 140000:
+        options += ", messages 'true'"
     return f"START_REPLICATION SLOT {quote_identifier(slot)} LOGICAL {format_lsn(place)} ({options})"
 
 

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 
 from cdcd.contracts import Blocks
-from cdcd.errors import CdcdError, SnapshotLost
+from cdcd.errors import CdcdError, Outgrown, SnapshotLost
 from cdcd.model.chunk import Bound, Chunk
 from cdcd.model.table import Table
 from cdcd.rows import RowForm
@@ -150,7 +150,7 @@ class _Data(Iterator[bytes]):
 
 def _lost(error: BaseException, table: Table) -> BaseException:
     if isinstance(error, CdcdError) and error.where.get("sqlstate") in ALTERED:
-        return SnapshotLost("the table was altered after the snapshot", why=error.what, table=table.id)
+        return Outgrown("the table is not there as it is known", why=error.what, table=table.id)
     return error
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from weakref import WeakSet
 
 from cdcd.contracts import Finding, Reading, Watched
-from cdcd.errors import CdcdError, StateRefused, UsageError
+from cdcd.errors import CdcdError, StateRefused, Transient, UsageError
 from cdcd.log import get_logger
 from cdcd.model.chunk import Bound
 from cdcd.model.group import Group
@@ -18,6 +18,7 @@ from cdcd.model.schema import NotCarried, Statement
 from cdcd.model.sequence import SequenceValue
 from cdcd.model.table import Table
 from cdcd.rows import RowForm
+from connectors.postgres.announce import SCRIPT, SINCE, Announcer
 from connectors.postgres.ask import Asker
 from connectors.postgres.catalogue import read_tables
 from connectors.postgres.check import Asked, check_source
@@ -30,7 +31,7 @@ from connectors.postgres.held import held_back
 from connectors.postgres.locate import Locator
 from connectors.postgres.names import quote_literal
 from connectors.postgres.not_carried import partitions, read_not_carried
-from connectors.postgres.objects import read_objects, read_relations
+from connectors.postgres.objects import read_needs, read_objects, read_relations
 from connectors.postgres.objects_all import Around, read_all
 from connectors.postgres.order import read_bounds
 from connectors.postgres.parts import EVERYTHING, Parts, check_parts
@@ -43,8 +44,9 @@ from connectors.postgres.publication import (
     publish_tables,
 )
 from connectors.postgres.replication import Session
+from connectors.postgres.schema_look import Look, running
 from connectors.postgres.sequences import read_sequences
-from connectors.postgres.server import flushed, next_xid, read_identity, verify_server
+from connectors.postgres.server import flushed, next_xid, read_identity, verify_server, written
 from connectors.postgres.slot import (
     create_statement,
     drop_slot,
@@ -70,6 +72,7 @@ class PostgresSource:
     `temporary`: the slot lives as long as this object (for tail). `failover`: standbys keep it too. `binary`: ask for
     binary values where all tables allow it. `partitions`: "root", or "leaves": each partition is a table of its own.
     `log_disk`: see Asked. `parts`: what a load copies. `objects`: "tables", or "all" that is around them, by pg_dump.
+    `loose`: rows go to no table that would have to be altered.
     """
 
     def __init__(
@@ -86,6 +89,7 @@ class PostgresSource:
         group_bytes: int = 4 << 20,
         list_transactions: bool = False,
         wants_old: bool = False,
+        loose: bool = False,
         status_seconds: float = 10.0,
         partitions: str = "root",
         log_disk: int | None = None,
@@ -107,6 +111,7 @@ class PostgresSource:
         self._group_bytes = group_bytes
         self._list_transactions = list_transactions
         self._wants_old = wants_old
+        self._loose = loose
         self._status_seconds = status_seconds
         self._wake = Wake()
         self._app = f"cdcd/{name}"
@@ -119,6 +124,7 @@ class PostgresSource:
         self._binary = False
         self._version = 0
         self._follower: Follower | None = None
+        self._look: Look | None = None
         self._session: Session | None = None  # the one that holds a temporary slot
         self._comparer: Session | None = None
         self._lock = threading.Lock()
@@ -137,6 +143,13 @@ class PostgresSource:
     def tables(self, wanted: Sequence[str] | None = None) -> list[Table]:
         with self._side_asker.connection() as connection:
             return read_tables(connection, wanted, not self._by_root)
+
+    def survey(self) -> tuple[list[Table], Lsn] | None:
+        if self._look is not None and self._look.told and running(self._side_asker, self._look.told):
+            return None
+        # What is visible was written, if not flushed: so the place is read after, and of what is written.
+        tables = self.tables()
+        return tables, Lsn(written(self._side_asker))
 
     def position(self, data: Mapping[str, Any] | str) -> Lsn:
         return Lsn.of(data)
@@ -179,7 +192,7 @@ class PostgresSource:
             # A stream that begins without tables is text, which takes any that join.
             wanted = self._binary_wanted and bool(forms) and session.version >= 140000
             self._publication_watch.begin([its[0].table for its in forms.values() if its])
-            self._binary, self._codes = self._compile(self._forms, session.version, wanted)
+            self._binary, self._codes = self._compile(self._forms, session.version, wanted and self._stays_binary())
             self._start(session, place.lsn)
             return now
         except BaseException:
@@ -190,20 +203,30 @@ class PostgresSource:
     def carry(self, forms: Mapping[str, Sequence[RowForm]]) -> None:
         if self._follower is None:
             raise CdcdError("carry before open: a bug in cdcd")
-        self._forms.update(forms)
         stream = self._follower.stream
-        binary, codes = self._compile(self._forms, self._version, self._binary)
-        if binary != self._binary:
-            # The whole stream becomes text: a new one from the same place; what is sent again is skipped.
-            self._binary, self._codes = binary, codes
-            place, confirmed = stream.place, self._follower.confirmed
-            self._end_stream()
-            self._start(self._connect(), place)
-            self._follower.confirmed = confirmed
+        # A stream without tables is text, which takes any: the first that come may make it binary.
+        first = not self._forms and not stream.inside and self._binary_wanted and self._version >= 140000
+        for name in forms:
+            self._forms.pop(name, None)
+            self._codes.pop(name, None)
+        added = {name: its for name, its in forms.items() if its}
+        self._forms.update(added)
+        binary, codes = self._compile(added, self._version, self._binary or (first and bool(added)))
+        if binary == self._binary:
+            self._codes.update(codes)
+            stream.carry({name: codes.get(name) for name in forms})
             return
-        added = {name: code for name, code in codes.items() if name in forms}
-        self._codes.update(added)
-        stream.carry(added)
+        if stream.inside:
+            raise Transient(
+                "the stream has to be read as text from its last commit on",
+                why=f"a column of {', '.join(added)} has no binary form that both ends share",
+            )
+        # The whole stream becomes the other: a new one from the same place; what is sent again is skipped.
+        self._binary, self._codes = self._compile(self._forms, self._version, binary)
+        place, confirmed = stream.place, self._follower.confirmed
+        self._end_stream()
+        self._start(self._connect(), place)
+        self._follower.confirmed = confirmed
 
     def _compile(
         self, forms: Mapping[str, Sequence[RowForm]], version: int, binary: bool
@@ -220,23 +243,36 @@ class PostgresSource:
             codes[name] = TupleCode(filling, types, self._wants_old)
         return binary, codes
 
+    def _stays_binary(self) -> bool:
+        """Whether the tables as they are now have binary forms too: their changes may be further on in the stream."""
+        oids = [its[0].table.oid for its in self._forms.values() if its]
+        with self._asker.connection() as connection:
+            now = read_tables(connection, oids=oids)
+            types = wire_types(connection, {column.type_id for table in now for column in table.carried})
+        return all(type.binary(0) for type in types.values())
+
     def _start(self, session: Session, place: int) -> None:
         if not self._temporary:
             free_slot(self._asker, self.slot, self._app, self._wake)
         self._version = session.version
         near = next_xid(self._asker) if self._list_transactions else 0
-        stream = Stream(place, self._codes, self._format_type, self._group_bytes, self._list_transactions, near)
+        announcer = Announcer(self._reader_asker, self.slot, session.version)
+        self._look = look = Look(self._reader_asker, self._loose, announcer)
+        stream = Stream(
+            place, self._codes, look, self._group_bytes, self._list_transactions, near,
+            look.announced if announcer.since else None,
+        )  # fmt: skip
         statement = start_statement(
-            self.slot, place, self.publication, binary=self._binary, version=session.version
-        )
+            self.slot, place, self.publication, binary=self._binary, version=session.version,
+            messages=bool(announcer.since),
+        )  # fmt: skip
         with starting(self.slot):
             self._follower = Follower(session, statement, stream, self._wake, self._status_seconds)
         tables = {name: code.form.name for name, code in self._codes.items()}
-        log.info("stream started", slot=self.slot, position=str(Lsn(place)), binary=self._binary, forms=tables)
-
-    def _format_type(self, oid: int, typmod: int) -> str:
-        ((text,),) = self._reader_asker.ask("SELECT format_type(%s, %s)", oid, typmod)
-        return str(text)
+        log.info(
+            "stream started", slot=self.slot, position=str(Lsn(place)), binary=self._binary, forms=tables,
+            announced=bool(announcer.since),
+        )  # fmt: skip
 
     def read(self, group: Group, stop: Lsn | None, timeout: float) -> Reading:
         assert self._follower is not None
@@ -368,7 +404,13 @@ class PostgresSource:
         return self._comparer
 
     def objects(self, tables: Sequence[Table], trees: bool = False) -> list[Statement]:
-        return self._around(tables, trees).statements
+        try:
+            return self._around(tables, trees).statements
+        except KeyError as error:
+            raise Transient("a table was altered while it was looked at", why=f"{error} is not there") from error
+
+    def needs(self, table: Table) -> list[Statement]:
+        return read_needs(self._side_asker, table)
 
     def _around(self, tables: Sequence[Table], trees: bool) -> Around:
         relations = read_relations(self._side_asker, tables, trees)
@@ -396,6 +438,12 @@ class PostgresSource:
         if self._own_publication:
             drop.append(drop_statement(self.publication))
         return make, drop if leave else []
+
+    def offer(self) -> str:
+        with self._side_asker.connection() as connection:
+            version = connection.server_version
+        wanted = version >= SINCE and not Announcer(self._side_asker, self.slot, version).since
+        return SCRIPT if wanted else ""
 
     def sequences(self, tables: Sequence[Table]) -> list[SequenceValue]:
         return read_sequences(self._side_asker, tables, self._everything)

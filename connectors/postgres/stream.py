@@ -6,14 +6,17 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 
 from cdcd.errors import CdcdError, Stopped, Unreachable
+from cdcd.model.change import SchemaChange
 from cdcd.model.group import DELETE, INSERT, UPDATE, Group, Rows, Transaction, Truncate
+from connectors.postgres.announce import PREFIX
 from connectors.postgres.cells import NEW, malformed
 from connectors.postgres.changes import Change, takers
 from connectors.postgres.position import Lsn, covered
-from connectors.postgres.relation import parse_relation, verify
+from connectors.postgres.relation import parse_relation
+from connectors.postgres.schema_look import Announced, Looks
 from connectors.postgres.tuples import TupleCode
 from connectors.postgres.wire import Wire, server_error
 
@@ -25,6 +28,17 @@ _begin = struct.Struct(">QqI")
 _commit = struct.Struct(">BQQq")
 _keepalive = struct.Struct(">QqB")
 _BODY = 31  # from a frame's start to the body of its pgoutput message
+
+_OURS = PREFIX.encode() + b"\0"
+
+
+class _Altered(Exception):
+    """What comes next is of a table that is not what is known of it."""
+
+    def __init__(self, changes: Sequence[SchemaChange]) -> None:
+        super().__init__()
+        self.changes = changes
+
 
 def _ignore(data: bytes, at: int, end: int, op: int) -> None:
     """The change of a table that is not carried."""
@@ -41,10 +55,11 @@ class Stream:
         self,
         place: int,
         codes: Mapping[str, TupleCode],
-        format_type: Callable[[int, int], str],
+        look: Looks,
         group_bytes: int,
         list_transactions: bool = False,
         near_xid: int = 0,
+        announced: Announced | None = None,
     ) -> None:
         """`near_xid`: a transaction id of all 64 bits from which those of the stream are less than 2³¹ away."""
         self.place = place
@@ -55,10 +70,12 @@ class Stream:
         self._time = 0
         self._codes: dict[str, TupleCode] = {}
         self._names: dict[int, str] = {}  # carried tables by OID
-        self._format_type = format_type
+        self._look = look
+        self._announced = announced
         self._bound = group_bytes
         self._list_transactions = list_transactions
         self._xid = near_xid
+        self._current = 0  # the transaction that is read: its id of 32 bits
         self._raw: dict[int, bytes] = {}  # the latest Relation messages
         self._known: dict[int, TupleCode | None] = {}  # of those, what was compared
         # What the open Rows of the group take, by relation.
@@ -69,9 +86,11 @@ class Stream:
         self._others: dict[int, Change] = {}  # deletes, and updates with an old tuple
         self.carry(codes)
 
-    def carry(self, codes: Mapping[str, TupleCode]) -> None:
-        """More tables from now on; only between two transactions."""
-        self._codes.update(codes)
+    def carry(self, codes: Mapping[str, TupleCode | None]) -> None:
+        """More tables from now on, None: one less; between two transactions, or after `decode` said "altered"."""
+        for name in codes:
+            self._codes.pop(name, None)
+        self._codes.update({name: code for name, code in codes.items() if code is not None})
         self._names = {code.table.oid: name for name, code in self._codes.items() if code.table.oid}
         self._known.clear()
         self._forget_group()
@@ -80,10 +99,14 @@ class Stream:
 
     def decode(self, wire: Wire, group: Group, stop: int | None) -> str:
         """Read whole frames until there is none ("dry"), the group is full ("full"), or what comes next is not
-        covered by `stop` ("stop"). Sets the group's position and counts."""
+        covered by `stop` ("stop"), or is of a table that was altered ("altered": the group ends with the changes). Sets
+        the group's position and counts."""
         self._enter(group)
         try:
             return self._decode(wire, group, stop)
+        except _Altered as altered:
+            group.steps.extend(altered.changes)
+            return "altered"
         except (struct.error, IndexError, UnicodeDecodeError, OverflowError) as error:
             raise malformed(f"a message is cut short or garbled ({error})") from error
         finally:
@@ -122,7 +145,7 @@ class Stream:
                             change = self._bind(relation, group)[1]
                         change(data, at + 35, end, DELETE)
                     elif message == b"B":
-                        final_lsn, self._time, xid = _begin.unpack_from(data, at + _BODY)
+                        final_lsn, self._time, self._current = _begin.unpack_from(data, at + _BODY)
                         if covered(final_lsn, self.place):  # sent again: it is at the target already
                             self._skipping = True
                             self._forget_group()
@@ -130,7 +153,7 @@ class Stream:
                             self.place = stop
                             return "stop"
                         elif self._list_transactions:
-                            self._list(group, xid, final_lsn)
+                            self._list(group, self._current, final_lsn)
                         self.inside = not self._skipping
                         at = end
                         continue
@@ -224,11 +247,11 @@ class Stream:
         if (raw := self._raw.get(relation)) is None:
             raise malformed(f"a change of relation {relation} before its Relation message")
         found = parse_relation(raw)
-        code = self._codes.get(found.id)
-        if code is None and relation in self._names:
-            code = self._codes[self._names[relation]]
+        code = self._codes.get(self._names.get(found.oid, found.id))
         if code is not None:
-            verify(found, code.table, self._format_type)
+            other = self._codes.get(found.id, code)
+            if changes := self._look(found, code.table, None if other is code else other.table, self._current):
+                raise _Altered(changes)
         self._known[relation] = code
         return code
 
@@ -248,10 +271,19 @@ class Stream:
             self._others.pop(oid, None)
         elif message == b"T":
             self._truncate(body, group)
-        elif message not in (b"Y", b"O", b"M") and not (message == b"A" and len(body) == 9):
-            # Type, Origin and Message say nothing we need, and version 18 sends Stream Abort for transactions that it
+        elif message == b"M":
+            self._message(body)
+        elif message not in (b"Y", b"O") and not (message == b"A" and len(body) == 9):
+            # Type and Origin say nothing we need, and version 18 sends Stream Abort for transactions that it
             # never streamed (PG-12); anything else may be a change.
             raise malformed(f"an unknown message {message!r}")
+
+    def _message(self, body: bytes) -> None:
+        """Of ours: flags, place, prefix, length, content. Anybody may write others."""
+        if self._announced is not None and self.inside and body.startswith(_OURS, 10):
+            tables = [code.table for code in self._codes.values()]
+            if changes := self._announced(body[14 + len(_OURS) :], tables, self._current):
+                raise _Altered(changes)
 
     def _truncate(self, body: bytes, group: Group) -> None:
         """A Truncate message: count, option bits (1 CASCADE, 2 RESTART IDENTITY), relations."""

@@ -57,7 +57,7 @@ class TupleCode:
         at += 3
         for cell in self._cells:
             mark, length = _field.unpack_from(data, at)
-            if mark == self._value and length >= 0:
+            if length >= 0 and (mark == self._value or (cell.place is None and mark in b"bt")):
                 at += 5 + length
                 value: Any = data[at - length - self._back : at]
                 if cell.place in self._converters:

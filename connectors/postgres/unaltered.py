@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from cdcd.errors import SchemaChanged, SnapshotLost
+from cdcd.errors import Outgrown, SnapshotLost
 from cdcd.model.table import Table
 from connectors.postgres.ask import Asker
 from connectors.postgres.names import relation
@@ -45,17 +45,16 @@ def _statement(table: Table, version: int) -> str:
 
 def lock_and_compare(session: Session, asker: Asker, table: Table) -> Face:
     """In a session that has just imported: lock, as COPY does, then SnapshotLost unless the table is still what the
-    snapshot holds, SchemaChanged unless that is what we know."""
+    snapshot holds, Outgrown unless that is what we know."""
     session.run(f"LOCK TABLE {relation(table)} IN ACCESS SHARE MODE")
     face = session.run(_statement(table, session.version))
     compare_with_now(face, asker, table, session.version)
-    known = [[c.name, str(c.ident), str(c.type_id), c.native] for c in table.carried]
+    known = [[c.name, str(c.ident), str(c.type_id), c.native] for c in table.sent]
     found = session.run(_COLUMNS.format(oid=table.oid))
     if found != known:
-        raise SchemaChanged(
+        raise Outgrown(
             f"{table.id} is no longer the table that was planned",
             why=f"its columns are {_names(found)}, and were {_names(known)}",
-            hint=f"run: cdcd reload {table.id}",
             table=table.id,
         )
     return face

@@ -39,6 +39,11 @@ class Reader:
         self._encoding = Encoding(form)
         self._made = False
 
+    def forget(self) -> None:
+        """Take away what was made in the session."""
+        if self._made:
+            self._session.run(f"DROP TABLE {self._name}")
+
     def key(self, key: bytes) -> Values:
         """Bytes as in TableLog.keys, of a table that has a key."""
         return self._texts(self._form.table.key, key_fields(self._form, key))

@@ -68,8 +68,10 @@ class PublicationWatch:
         with self._lock:
             if not self._tables:
                 return []
-            found = [*shortcomings(self._asker, self._name, self._by_root, self._as_now()), *self._found]
-            self._found = []
+            found = list(shortcomings(self._asker, self._name, self._by_root, self._as_now()))
+            if found:  # unless a table was renamed or dropped between the two questions
+                found = list(shortcomings(self._asker, self._name, self._by_root, self._as_now()))
+            found, self._found = [*found, *self._found], []
             return found or list(self._meanwhile())
 
     def _members(self) -> tuple[int, str, dict[str, int]] | None:
@@ -90,10 +92,10 @@ class PublicationWatch:
         with self._lock:
             for table in self._as_now() if any(table.partitioned for table in self._tables) else ():
                 before, self._leaves[table.oid] = self._leaves[table.oid], table.leaves
-                known, now = _files(before), _files(table.leaves)
-                if known - now or any(leaf not in known for leaf in table.leaves if not leaf.endswith("+")):
+                moved, other = leaves_moved(before, table.leaves)
+                if moved:
                     stale.append(table)
-                elif known != now:
+                elif other:
                     grown.append(table)
         return stale, grown
 
@@ -104,6 +106,8 @@ class PublicationWatch:
             return  # that it is gone is found by who looks what it lacks
         (oid, row, members), (was, its, had) = self._seen, before
         again = [t.id for t in self._tables if members.get(str(t.oid)) != had.get(str(t.oid))]
+        if again and oid == was:  # one that was dropped left by itself
+            again = [table.id for table in self._as_now() if table.id in again]
         if oid != was or again:
             what = "was dropped and made again" if oid != was else f"lost {', '.join(again)} for a while"
             yield finding("PG-PUBLICATION-AGAIN", f"the publication {what}: what came between was not sent",
@@ -111,6 +115,13 @@ class PublicationWatch:
         elif row != its:
             yield finding("PG-PUBLICATION-TOUCHED", "somebody altered the publication; it is as it should be now",
                           self._name, f"cdcd validate, if it was ALTER PUBLICATION {quote_identifier(self._name)} SET")
+
+
+def leaves_moved(before: Sequence[str], after: Sequence[str]) -> tuple[bool, bool]:
+    """Whether rows came or went with these partitions or files; whether any is another."""
+    known, now = _files(before), _files(after)
+    came = any(leaf not in known for leaf in after if not leaf.endswith("+"))
+    return bool(known - now) or came, known != now
 
 
 def _files(leaves: Sequence[str]) -> set[str]:

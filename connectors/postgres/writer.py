@@ -17,9 +17,11 @@ from typing import Any
 from cdcd.errors import Conflict, PoisonRow, StateRefused, Unreachable
 from cdcd.fold import Contradiction, fold
 from cdcd.log import get_logger
+from cdcd.model.change import SchemaChange
 from cdcd.model.group import DELETE, MOVE, Group, Rows, TableLog, Transaction
 from cdcd.model.position import Checkpoint
 from cdcd.model.table import Table
+from connectors.postgres.alter import alter
 from connectors.postgres.bulk import Bulk, TooWide
 from connectors.postgres.claim import fenced
 from connectors.postgres.empty import empty_chunks, truncate
@@ -135,6 +137,8 @@ class Writer:
                     self._pass_over(step, skipped)
                 elif isinstance(step, Rows):
                     self._rows(step, first, places.at, position)
+                elif isinstance(step, SchemaChange):
+                    self._alter(step)
                 else:
                     truncate(self.session, step, self._shape, places.at(first), position)
                     supersede_tables(self.session, self._pipeline, [table.id for table in step.tables])
@@ -285,6 +289,18 @@ class Writer:
             return True
         oids = {self._shape(one.table).oid for one in logs}
         return not any(self._shape(one.table).references & oids for one in logs)
+
+    def _alter(self, change: SchemaChange) -> None:
+        """What was prepared for the table as it was goes with it."""
+        old = change.old.id
+        for known in (self._bulks, self._one_by_one):
+            for name in [name for name in known if name[0] == old]:
+                known.pop(name).forget()
+        self._tables.pop(old, None)
+        if change.new is not None:
+            self._tables[change.new.id] = change.new
+        alter(self.session, self._pipeline, change, self.replica)
+        self.look_again()
 
     # --- what is known of tables -------------------------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from cdcd.contracts import Blocks, Reading, Source
 from cdcd.model.cell import UNCHANGED
+from cdcd.model.change import SchemaChange
 from cdcd.model.group import DELETE, INSERT, MOVE, UPDATE, Group, Rows, Truncate
 from cdcd.model.position import Checkpoint, Position
 from cdcd.model.table import Table
@@ -29,7 +30,8 @@ def events(groups: Iterable[Group]) -> list[Event]:
     return [event for group in groups for step in group.steps for event in _step(step)]
 
 
-def _step(step: Rows | Truncate) -> Iterator[Event]:
+def _step(step: Rows | Truncate | SchemaChange) -> Iterator[Event]:
+    assert not isinstance(step, SchemaChange)
     if isinstance(step, Truncate):
         yield ("truncate", tuple(table.name for table in step.tables))
         return
@@ -74,6 +76,17 @@ def read(source: Source, stop: Position | None = None, limit: float = 20) -> tup
         if reading is Reading.STOP or (reading is Reading.IDLE and group.empty and _at_head(source, group)):
             return groups, reading
     raise AssertionError("the source does not come to rest")
+
+
+def altered(source: Source, limit: float = 20) -> SchemaChange:
+    """Read on until a group ends with a schema change."""
+    end = time.monotonic() + limit
+    while time.monotonic() < end:
+        group = Group()
+        if source.read(group, None, 0.1) is Reading.ALTERED:
+            assert isinstance(group.steps[-1], SchemaChange)
+            return group.steps[-1]
+    raise AssertionError("the source does not tell of a schema change")
 
 
 def _at_head(source: Source, group: Group) -> bool:

@@ -75,6 +75,7 @@ def test_some_tables_and_the_others_stop(source_db: Database, target_db: Databas
     assert recorded(target_db, "table_id") == [("public.t",)]
 
 
+@pytest.mark.failure("T-DB-5")
 def test_conflicts_are_recorded(source_db: Database, target_db: Database, begun: Run) -> None:
     source_db.sql("INSERT INTO t VALUES (1, 1, 'a'), (2, 2, 'b'), (3, 3, 'c')")
     begun()
@@ -88,6 +89,7 @@ def test_conflicts_are_recorded(source_db: Database, target_db: Database, begun:
     ]
 
 
+@pytest.mark.failure("T-DB-5")
 def test_the_source_wins(source_db: Database, target_db: Database, begun: Run) -> None:
     """Insert of a key that is there, update of a row that is not, delete of none, a key that moves onto a stranger's
     row, and one that moves from nowhere; in one group with changes that meet what they should."""

@@ -166,7 +166,7 @@ def test_limits_and_who_stands_in_the_way(strict: Database, monkeypatch: pytest.
     assert ids(told(strict)) == LIMITS
 
 
-@pytest.mark.failure("PG-02")
+@pytest.mark.failure("PG-02", "T-DB-3")
 def test_log_held_back(strict: Database) -> None:
     """Half of what the server keeps is told, and half of a disk whose size somebody gave; the slot stays."""
     slot = f"cdcd_{NAME}"

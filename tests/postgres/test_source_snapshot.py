@@ -11,7 +11,7 @@ from itertools import pairwise
 import pytest
 import structlog
 
-from cdcd.errors import Interrupted, SchemaChanged, SnapshotLost, StateRefused
+from cdcd.errors import Interrupted, Outgrown, SnapshotLost, StateRefused
 from cdcd.model.chunk import Chunk
 from cdcd.model.position import Checkpoint
 from cdcd.model.table import Table
@@ -185,7 +185,7 @@ class TestLost:
     ) -> None:
         source_db.sql("ALTER TABLE t ADD c int")
         snapshot = source.prepare(list(tables.values()), source.intent(), load=True)
-        with pytest.raises(SchemaChanged):
+        with pytest.raises(Outgrown):
             data(snapshot, tables["t"])
         snapshot.close()
 

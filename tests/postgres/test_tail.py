@@ -93,3 +93,32 @@ def test_whoever_reads_may_leave(source_db: Database, cdcd: Callable[..., Daemon
     said = tail.stderr.read().decode()
     assert tail.wait(20) == 0, said
     tail.stderr.close()
+
+
+@pytest.mark.failure("PG-18")
+@pytest.mark.parametrize("followed", [True, False], ids=["followed", "caught up later"])
+def test_across_changes_of_the_table(source_db: Database, cdcd: Callable[..., Daemon], followed: bool) -> None:
+    """Each line has the columns of its own time, and their types."""
+    source_db.sql("CREATE TABLE t (id int PRIMARY KEY, n int)")
+    slot = f"tail_{source_db.name}"
+    daemon = cdcd("tail", source_db.url, "--slot", slot)
+    daemon.wait_said("pipeline started")
+    if not followed:
+        daemon.stop()
+    source_db.sql("INSERT INTO t VALUES (1, 1)")
+    source_db.sql("BEGIN; INSERT INTO t VALUES (2, 2); ALTER TABLE t ADD c text DEFAULT 'x';"
+                  " INSERT INTO t VALUES (3, 3, 'y'); COMMIT")
+    source_db.sql("ALTER TABLE t ALTER n TYPE numeric(10,2)")
+    source_db.sql("INSERT INTO t VALUES (4, 4.5, 'z')")
+    source_db.sql("ALTER TABLE t DROP n; ALTER TABLE t RENAME c TO d")
+    source_db.sql("UPDATE t SET d = 'w' WHERE id = 1")
+    if not followed:
+        daemon = cdcd("tail", source_db.url, "--slot", slot, "--until", "caught-up")
+        daemon.wait(0)
+    wait_until(lambda: len(lines(daemon)) == 5, what="five lines")
+    if followed:
+        daemon.stop()
+    assert [line["after"] for line in lines(daemon)] == [
+        {"id": 1, "n": 1}, {"id": 2, "n": 2}, {"id": 3, "n": 3, "c": "y"}, {"id": 4, "n": 4.5, "c": "z"},
+        {"id": 1, "d": "w"},
+    ]  # fmt: skip

@@ -5,10 +5,12 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 
+from cdcd.model.change import SchemaChange
 from cdcd.model.group import Group, Rows, Truncate
 from cdcd.model.table import Column, Table
 from cdcd.model.types import LogicalType
 from cdcd.rows import Field, Layout, RowForm
+from connectors.postgres.relation import Relation, is_as_known
 from connectors.postgres.stream import Stream
 from connectors.postgres.tuples import TupleCode
 from connectors.postgres.types_wire import WireType, choose
@@ -118,6 +120,10 @@ def truncate(*oids: int, options: int = 0) -> bytes:
     return xlog(b"T" + struct.pack(f">IB{len(oids)}I", len(oids), options, *oids))
 
 
+def message(prefix: bytes, content: bytes) -> bytes:
+    return xlog(b"M" + struct.pack(">BQ", 1, 15) + prefix + b"\0" + struct.pack(">I", len(content)) + content)
+
+
 def keepalive(wal_end: int, reply: bool = False) -> bytes:
     return frame(b"k" + struct.pack(">QqB", wal_end, 0, reply))
 
@@ -144,10 +150,12 @@ class Given:
 
 
 def stream(*codes: TupleCode, place: int = 10, bound: int = 1 << 20, transactions: bool = False) -> Stream:
-    names = {oid: name for name, oid in OIDS.items()}
-    return Stream(
-        place, {code.table.id: code for code in codes}, lambda oid, _: names.get(oid, "?"), bound, transactions
-    )
+    return Stream(place, {code.table.id: code for code in codes}, look, bound, transactions)
+
+
+def look(seen: Relation, known: Table, other: Table | None, xid: int) -> list[SchemaChange]:
+    """Without a catalogue: a table that is not as known is gone."""
+    return [] if is_as_known(seen, known) else [SchemaChange(known, None)]
 
 
 def told(group: Group) -> list[tuple[object, ...]]:
