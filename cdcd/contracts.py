@@ -418,20 +418,16 @@ class Fence(Protocol):
     @property
     def up(self) -> str:
         """The statement that `raise_up` begins with, for people who run it themselves."""
-        ...
 
     @property
     def down(self) -> str:
         """The statement that takes the fence down; asked before it is raised."""
-        ...
 
     def obstacles(self) -> list[str]:
         """What the fence would not keep out, each with what to do. Changes nothing."""
-        ...
 
     def writers(self) -> list[str]:
         """The sessions that could write now, ours not among them, as sentences."""
-        ...
 
     def unfinished(self) -> list[str]:
         """Transactions that have written and are not over, as sentences; those of other roles as far as we may see."""
@@ -439,19 +435,15 @@ class Fence(Protocol):
 
     def raise_up(self) -> None:
         """Returns when no session that could write is left; StateRefused where one cannot be ended."""
-        ...
 
     def lower(self) -> None:
         """The source is as it was."""
-        ...
 
     def final(self) -> Position:
         """The end of the log, durable, after everything that was committed before this call."""
-        ...
 
     def activity(self) -> Mapping[str, int]:
         """How many rows were ever written, by table id, as the source's statistics say now."""
-        ...
 
     def close(self) -> None: ...
 
@@ -466,55 +458,42 @@ class Comparable(Protocol):
 
     def hashes(self) -> Sequence[str]:
         """The names of the hashes this end can make, best first: one name, one text → the same number everywhere."""
-        ...
 
     def choose(self, hash: str) -> None:
         """Digests are made with this one from now on; called before any that follow."""
-        ...
 
     def layout(self, table: Table) -> Layout | None:
         """The table as it is here; None: there is none."""
-        ...
 
     def step(self, table: Table, span: Span, rows: int) -> Key | None:
         """The key that `rows` rows of the span stand before, in the key's order; None: it has no more than that. Asked
         only where Layout.order has a name, as are digests of a span with bounds."""
-        ...
 
     def digest(self, table: Table, span: Span) -> Digest:
         """Of all rows of the span."""
-        ...
 
     def digests(self, table: Table, span: Span, of: int) -> Mapping[int, Digest]:
         """The span's digest cut into `of` shares (Shares); a share that is not in the answer has no rows."""
-        ...
 
     def entries(self, table: Table, span: Span, shares: Shares) -> Iterator[Entry]:
         """The keys of these shares of the span, sorted by their hashes; streamed. Other calls may be made meanwhile."""
-        ...
 
     def look(self, table: Table, keys: Sequence[Key]) -> Mapping[Key, Found]:
         """What is under these keys now; a key that is not in the answer has no rows."""
-        ...
 
     def texts(self, table: Table, keys: Sequence[Key], length: int) -> Mapping[Key, Sequence[str | None]]:
         """The values of the carried columns, of one row for each key, cut to `length` characters."""
-        ...
 
     def head(self) -> Position:
         """At a source: a place that covers all that any read before this call has seen."""
-        ...
 
     def position(self, data: Mapping[str, Any] | str) -> Position:
         """At a source: the Position that `Standing` gives in another form."""
-        ...
 
     def standing(self) -> Standing | None:
         """At a target: what the control rows say of the pipeline now; None: they say nothing."""
-        ...
 
     def interrupt(self) -> None:
         """Any thread: whatever is blocked ends soon with Interrupted."""
-        ...
 
     def close(self) -> None: ...

@@ -187,3 +187,10 @@ class Announcer:
     def _ask(self) -> tuple[str, bool]:
         rows = self._asker.ask(_INSTALLED, self._slot, list(_EVENTS), _DIGEST, len(_EVENTS))
         return (str(rows[0][0]), bool(rows[0][1])) if rows else ("", False)
+
+
+def offer(asker: Asker, slot: str) -> str:
+    """The script, where the server could use it and has not."""
+    with asker.connection() as connection:
+        version = connection.server_version
+    return SCRIPT if version >= SINCE and not Announcer(asker, slot, version).since else ""

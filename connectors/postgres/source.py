@@ -18,7 +18,7 @@ from cdcd.model.schema import NotCarried, Statement
 from cdcd.model.sequence import SequenceValue
 from cdcd.model.table import Table
 from cdcd.rows import RowForm
-from connectors.postgres.announce import SCRIPT, SINCE, Announcer
+from connectors.postgres.announce import Announcer, offer
 from connectors.postgres.ask import Asker
 from connectors.postgres.catalogue import read_tables
 from connectors.postgres.check import Asked, check_source
@@ -245,9 +245,8 @@ class PostgresSource:
 
     def _stays_binary(self) -> bool:
         """Whether the tables as they are now have binary forms too: their changes may be further on in the stream."""
-        oids = [its[0].table.oid for its in self._forms.values() if its]
         with self._asker.connection() as connection:
-            now = read_tables(connection, oids=oids)
+            now = read_tables(connection, oids=[its[0].table.oid for its in self._forms.values() if its])
             types = wire_types(connection, {column.type_id for table in now for column in table.carried})
         return all(type.binary(0) for type in types.values())
 
@@ -258,21 +257,15 @@ class PostgresSource:
         near = next_xid(self._asker) if self._list_transactions else 0
         announcer = Announcer(self._reader_asker, self.slot, session.version)
         self._look = look = Look(self._reader_asker, self._loose, announcer)
-        stream = Stream(
-            place, self._codes, look, self._group_bytes, self._list_transactions, near,
-            look.announced if announcer.since else None,
-        )  # fmt: skip
+        told = look.announced if announcer.since else None
+        stream = Stream(place, self._codes, look, self._group_bytes, self._list_transactions, near, told)
         statement = start_statement(
-            self.slot, place, self.publication, binary=self._binary, version=session.version,
-            messages=bool(announcer.since),
-        )  # fmt: skip
+            self.slot, place, self.publication, binary=self._binary, version=session.version, messages=bool(told)
+        )
         with starting(self.slot):
             self._follower = Follower(session, statement, stream, self._wake, self._status_seconds)
         tables = {name: code.form.name for name, code in self._codes.items()}
-        log.info(
-            "stream started", slot=self.slot, position=str(Lsn(place)), binary=self._binary, forms=tables,
-            announced=bool(announcer.since),
-        )  # fmt: skip
+        log.info("stream started", slot=self.slot, position=str(Lsn(place)), binary=self._binary, forms=tables)
 
     def read(self, group: Group, stop: Lsn | None, timeout: float) -> Reading:
         assert self._follower is not None
@@ -440,10 +433,7 @@ class PostgresSource:
         return make, drop if leave else []
 
     def offer(self) -> str:
-        with self._side_asker.connection() as connection:
-            version = connection.server_version
-        wanted = version >= SINCE and not Announcer(self._side_asker, self.slot, version).since
-        return SCRIPT if wanted else ""
+        return offer(self._side_asker, self.slot)
 
     def sequences(self, tables: Sequence[Table]) -> list[SequenceValue]:
         return read_sequences(self._side_asker, tables, self._everything)
