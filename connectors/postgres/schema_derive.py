@@ -118,19 +118,3 @@ def _named(key: Sequence[str], were: Sequence[Column], are: Sequence[Column]) ->
     numbers = {column.name: column.ident for column in were}
     names = {column.ident: column.name for column in are}
     return tuple(names[numbers[name]] for name in key if numbers[name] in names)
-
-
-def by_name(seen: Relation, known: Table, now: Table | None) -> Table | None:
-    """For a sink that has no table to be altered: columns by their names and types, whatever they were before."""
-    columns = []
-    likes = [*(now.columns if now else ()), *known.columns]
-    for found in seen.columns:
-        alike = [c for c in likes if is_type(found, c)]
-        like = next((c for c in alike if c.name == found.name), alike[0] if alike else None)
-        if like is None:
-            return None
-        columns.append(replace(like, name=found.name, generated=None))
-    return replace(
-        known, schema=seen.schema, name=seen.name, oid=seen.oid, columns=tuple(columns), full=seen.identity == "f",
-        key=key_at(seen, known, now or known, columns), version=known.version + 1,
-    )  # fmt: skip

@@ -17,9 +17,9 @@ from cdcd.model.change import SchemaChange, become, differences, rewritten
 from cdcd.model.table import Table
 from connectors.postgres.announce import PREFIX, Announcement, Announcer, read
 from connectors.postgres.ask import Asker
-from connectors.postgres.catalogue import MARK, read_tables
+from connectors.postgres.catalogue import MARK, described, read_tables
 from connectors.postgres.relation import Relation, is_as_known
-from connectors.postgres.schema_derive import by_name, table_at
+from connectors.postgres.schema_derive import table_at
 from connectors.postgres.watch import leaves_moved
 
 log = get_logger("postgres.schema")
@@ -185,15 +185,28 @@ class Look:
             return next(iter(read_tables(connection, oids=[oid])), None)
 
     def _loosely(self, seen: Relation, known: Table) -> Table:
-        table = by_name(seen, known, self._now(seen.oid))
-        if table is None:
-            raise SchemaChanged(
-                f"a type of {known.id} is not known any more",
-                why="the table was altered again since: the catalogue has no column of a type that the stream sends",
-                hint="begin anew with another slot",
-                table=known.id,
-            )
-        return table
+        """What the message says and no more: there is no table to be altered."""
+        wanted = [column.type_id for column in seen.columns], [column.typmod for column in seen.columns]
+        natives = zip(seen.columns, self._asker.ask(_NATIVES, *wanted), strict=True)
+        nothing = (None, False, None, None, True, None, "")
+        columns = [
+            [seen.oid, column.name, number, column.type_id, column.typmod, native, False, *nothing]
+            for number, (column, (native,)) in enumerate(natives, 1)
+        ]
+        flagged = [column.name for column in seen.columns if column.key]
+        named = known.key if seen.identity == "f" or set(known.key) == set(flagged) else flagged
+        names = {column.name for column in seen.columns}
+        key = [name for name in named if name in names] if set(named) <= names else []
+        row = [seen.oid, seen.schema, seen.name, False, seen.identity, 0, 0, key, key, [], None, False, 0, ""]
+        with self._asker.connection() as connection:
+            for table in described(connection, [row], columns):
+                return replace(table, version=known.version + 1)
+        raise SchemaChanged(
+            f"a type of {known.id} is not known any more",
+            why="it was dropped: the catalogue does not have a type that the stream sends",
+            hint="begin anew with another slot",
+            table=known.id,
+        )
 
     def _make_room(self, occupant: Table, table: Table) -> list[SchemaChange]:
         """The table that had the name before: it is called something else now, or is gone."""
