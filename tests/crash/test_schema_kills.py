@@ -66,7 +66,7 @@ def test_kills_around_changes_lose_and_double_nothing(
         target_proxy.clear()
         _write(source_db, chance, ids)
         daemon = cdcd(*arguments)
-    daemon.wait_said("going on")
+        daemon.wait_said("stream started")
     _write(source_db, chance, ids)
     settled(cdcd, daemon, source_db, target_db, ["public.t", "public.log"])
     for table in ("public.t", "public.log"):
