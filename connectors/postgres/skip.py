@@ -12,6 +12,7 @@ from typing import Any
 
 from cdcd.errors import StateRefused, UsageError
 from cdcd.log import get_logger
+from cdcd.model.change import SchemaChange
 from cdcd.model.group import Group, Rows, Transaction, Truncate
 from connectors.postgres import control
 from connectors.postgres.exceptions import Exceptions, Refused, identity, row_version
@@ -26,7 +27,7 @@ _ORDERS = "SELECT id, argument FROM cdcd.requests WHERE pipeline = %s AND comman
 _ORDER = "INSERT INTO cdcd.requests (pipeline, command, argument) VALUES (%s, 'skip', %s)"
 _DONE = "UPDATE cdcd.requests SET done = now() WHERE id = %s"
 
-Step = Rows | Truncate
+Step = Rows | Truncate | SchemaChange
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +81,9 @@ class Skips:
             return
         first = 0
         for step in group.steps:
+            if isinstance(step, SchemaChange):  # a table's shape is nobody's to pass over
+                yield step, None
+                continue
             size = len(step.order) if isinstance(step, Rows) else 1
             skipped = [self._skipped(places.at(place)) for place in range(first, first + size)]
             yield from _parts(step, skipped) if isinstance(step, Rows) else [(step, skipped[0])]
@@ -115,8 +119,8 @@ def _of_rows(session: Session, step: Rows, tables: Mapping[int, OneByOne], why: 
             yield Refused(table.id, change.kind, key, row, why, None, found, named)
 
 
-def _of_truncate(step: Truncate, why: str) -> Iterator[Refused]:
-    for table in step.tables:
+def _of_truncate(step: Truncate | SchemaChange, why: str) -> Iterator[Refused]:
+    for table in step.tables if isinstance(step, Truncate) else ():
         yield Refused(table.id, "truncate", None, None, why, None)
 
 
