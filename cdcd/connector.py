@@ -71,8 +71,9 @@ class Connector(Protocol):
 
     def status(self, url: Url, name: str) -> Mapping[str, Any] | None:
         """What the control tables say of a pipeline, None: nothing. Claims nothing. For people, and at least:
-        `checkpoint` (printable position or None), `finished`, `seen`, `intent` (Source.intent, as stored), and
-        `tables`: a list of {"id", "chunks", "chunks_in", "rows"}."""
+        `checkpoint` (printable position or None), `finished`, `seen`, `connected` (whether a process of the pipeline
+        is; None: that cannot be told), `intent` (Source.intent, as stored), and `tables`: a list of {"id", "chunks",
+        "chunks_in", "rows"}."""
         ...
 
     def request(self, url: Url, name: str, command: str, argument: str) -> int:

@@ -141,7 +141,7 @@ def _refuse_unfollowed(pipeline: Pipeline) -> int:
             why="it was never started" if status is None else "the copy is not complete",
             hint="cut over when `cdcd status` says streaming",
         )
-    if not status.get("connected", True):
+    if status.get("connected") is False:
         raise StateRefused(
             f"no daemon runs pipeline {pipeline.name}", why="nothing would follow the source", hint="start it: cdcd run"
         )

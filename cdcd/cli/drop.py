@@ -85,18 +85,23 @@ def _intent(pipeline: Pipeline, force: bool) -> Mapping[str, Any] | None:
 
 
 def _refuse_alive(pipeline: Pipeline) -> None:
-    """By the `seen` counter, which moves while a daemon lives: no two clocks are compared."""
-    with wiring.opened(wiring.sink(pipeline)) as end:
-        if (before := end.seen()) is None:
-            return
-        log.info("watching whether a daemon is alive", seconds=LISTEN)
-        time.sleep(LISTEN)
-        if end.seen() != before:
-            raise StateRefused(
-                f"a daemon runs pipeline {pipeline.name}",
-                why="its counter at the target moves",
-                hint="stop it first (or --force: it then stops by itself, with exit code 6)",
-            )
+    """By its sessions at the target, which may be ending; where they cannot be seen, by the `seen` counter, which moves
+    while a daemon lives. No two clocks are compared."""
+    until = time.monotonic() + LISTEN
+    told = before = wiring.target_status(pipeline) or {}
+    while told.get("connected") is not False and time.monotonic() < until:
+        if "connected" not in told and told.get("seen") is None:
+            return  # nobody ever claimed it
+        if told is before:
+            log.info("watching whether a daemon is alive", seconds=LISTEN)
+        time.sleep(0.2)
+        told = wiring.target_status(pipeline) or {}
+    if told.get("connected") or (told.get("connected") is None and told.get("seen") != before.get("seen")):
+        raise StateRefused(
+            f"a daemon runs pipeline {pipeline.name}",
+            why="it has sessions at the target" if told.get("connected") else "its counter at the target moves",
+            hint="stop it first (or --force: it then stops by itself, with exit code 6)",
+        )
 
 
 def _ask(pipeline: Pipeline) -> None:

@@ -14,8 +14,10 @@ _NAME = "cdcd status"
 """Not the pipeline's: a claim ends sessions that carry its name."""
 
 _EPOCH = """
-SELECT e.epoch, e.claimed, e.finished, e.source, e.intent, c.checkpoint -> 'position', c.updated, s.counter, EXISTS (
-           SELECT FROM pg_stat_activity a WHERE a.application_name LIKE format('cdcd/%%s/%%s%%%%', e.pipeline, e.epoch))
+SELECT e.epoch, e.claimed, e.finished, e.source, e.intent, c.checkpoint -> 'position', c.updated, s.counter,
+       EXISTS (SELECT FROM pg_stat_activity a
+               WHERE a.application_name LIKE format('cdcd/%%s/%%s%%%%', e.pipeline, e.epoch)),
+       EXISTS (SELECT FROM pg_stat_activity a WHERE a.datname = current_database() AND a.backend_type IS NULL)
 FROM cdcd.epochs e
 LEFT JOIN cdcd.checkpoints c ON c.pipeline = e.pipeline AND c.scope = ''
 LEFT JOIN cdcd.seen s ON s.pipeline = e.pipeline
@@ -50,12 +52,13 @@ def _read(session: Session, name: str) -> Mapping[str, Any] | None:
     row = session.row(_EPOCH, (name,))
     if row is None:
         return None
-    epoch, claimed, finished, source, intent, place, updated, seen, connected = row
+    epoch, claimed, finished, source, intent, place, updated, seen, connected, hidden = row
     known = control.stored_version(session) >= control.WITH_EXCEPTIONS
     return {
         "epoch": epoch,
         "claimed": claimed.isoformat(),
-        "connected": connected,
+        # Of another role's sessions the server may show no more than that they are there.
+        "connected": connected or (None if hidden else False),
         "seen": seen,
         "checkpoint": str(Lsn.of(place)) if place is not None else None,
         "checkpoint_stored": updated.isoformat() if updated is not None else None,
