@@ -64,7 +64,8 @@ class Task:
             except CdcdError as error:
                 if self._stopping.is_set():
                     return Outcome.STOPPED
-                if isinstance(error, Interrupted):
+                lasting = self._ends is None or self._ends[1].facts.keeps_state  # else whoever read has left
+                if isinstance(error, Interrupted) and lasting:
                     error = Transient("an attempt was broken off, and nobody asked for it", why=error.what)
                 if self._closely is not None and "change" in error.where:
                     log.info("looking for the transaction at fault", what=error.what)
@@ -78,7 +79,7 @@ class Task:
                     if len(same) >= error.MOST:
                         raise _stopped(error, len(same)) from error
                 patient = not self._options.finite or time.monotonic() - since < self._options.patience
-                if not (error.retryable and patient and (self._ends is None or self._ends[1].facts.keeps_state)):
+                if not (error.retryable and patient and lasting):
                     raise error
                 tries += 1
                 self._close()  # nothing is held while we wait: no lock, no slot
