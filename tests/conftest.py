@@ -43,17 +43,25 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def children() -> dict[int, str]:
     """Processes that this one started, by pid, but for the run's own servers and Python's own helpers."""
     found = {}
-    for task in Path("/proc/self/task").glob("*/children"):
-        for pid in map(int, task.read_text().split()):
-            try:
-                words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-                command = b" ".join(words).decode(errors="replace").strip()
-            except OSError:
-                continue
-            helper = "multiprocessing.resource_tracker" in command or "multiprocessing.forkserver" in command
-            if command and pid not in run.own_processes and not helper:
-                found[pid] = command
+    for pid in _pids():
+        try:
+            words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+            command = b" ".join(words).decode(errors="replace").strip()
+        except OSError:
+            continue
+        helper = "multiprocessing.resource_tracker" in command or "multiprocessing.forkserver" in command
+        if command and pid not in run.own_processes and not helper:
+            found[pid] = command
     return found
+
+
+def _pids() -> list[int]:
+    """Looked for again where a thread has ended meanwhile: its children are another's then."""
+    while True:
+        try:
+            return [int(pid) for task in Path("/proc/self/task").glob("*/children") for pid in task.read_text().split()]
+        except (FileNotFoundError, ProcessLookupError):
+            continue
 
 
 @pytest.fixture(autouse=True)
