@@ -226,9 +226,24 @@ def _verify(session: Session, change: SchemaChange, new: Table) -> None:
         raise SchemaChanged(
             f"the source's table {change.old.id} was altered: {change.said}",
             why=f"{'; '.join(wrong)} (on_schema_change = {change.policy})",
-            hint="alter the target's table in the same way and run again, or run with --on-schema-change apply",
+            hint=_way_on(change),
             table=change.old.id,
         )
+
+
+def _pairs(change: SchemaChange) -> list[tuple[Column | None, Column | None]]:
+    assert change.new is not None
+    return list(paired(change.old, change.new))
+
+
+def _way_on(change: SchemaChange) -> str:
+    """A table whose columns went, or have other names, takes no rows of those before the change any more."""
+    alter, apply = "alter the target's table in the same way and run again", "run with --on-schema-change apply"
+    if change.policy == "apply":
+        return alter
+    if any(was is not None and (now is None or was.name != now.name) for was, now in _pairs(change)):
+        return f"{apply} until it is through; the target's table must not be altered by hand before"
+    return f"{alter}, or {apply}"
 
 
 def _wrong(change: SchemaChange, new: Table, shape: Shape) -> Iterator[str]:
@@ -238,11 +253,15 @@ def _wrong(change: SchemaChange, new: Table, shape: Shape) -> Iterator[str]:
         elif shape.columns[column.name].generated:
             yield f"its column {column.name} is computed there"
     if change.policy == "stop":
-        for was, now in paired(change.old, new):
+        for was, now in _pairs(change):
             if was is None or now is None or now.name not in shape.columns or not retyped(was, now):
                 continue
             if shape.columns[now.name].native == was.native != now.native:
                 yield f"its column {now.name} is {was.native}"
+        names = {column.name for column in new.columns}
+        for was, now in _pairs(change):
+            if was is not None and now is None and was.name in shape.columns and was.name not in names:
+                yield f"it has the column {was.name} still"
     carried = {column.name for column in new.columns if not column.left_out}
     for column_there in shape.columns.values():
         given = column_there.nullable or column_there.default or column_there.generated
