@@ -122,15 +122,11 @@ def test_kills_and_cuts_in_the_middle_of_the_copy(pair: Pair, target_proxy: Prox
 
 @pytest.mark.failure("SN-07")
 @pytest.mark.parametrize(
-    ("change", "why"),
-    [
-        ("ALTER TABLE b ADD y int DEFAULT 7", "column y is new"),
-        ("ALTER TABLE b ALTER n TYPE bigint", "was integer and is bigint"),
-        ("DROP TABLE b", "b"),
-    ],
+    "change",
+    ["ALTER TABLE b ADD y int DEFAULT 7", "ALTER TABLE b ALTER n TYPE bigint", "DROP TABLE b"],
     ids=["add", "type", "drop"],
 )
-def test_a_schema_change_during_the_copy(pair: Pair, target_proxy: Proxy, change: str, why: str) -> None:
+def test_a_schema_change_during_the_copy(pair: Pair, target_proxy: Proxy, change: str) -> None:
     """The first table is half written when the second changes: never two forms in one table, never a guess."""
     for name in "ab":
         pair.source.sql(
@@ -142,13 +138,17 @@ def test_a_schema_change_during_the_copy(pair: Pair, target_proxy: Proxy, change
     daemon = pair.cdcd("run", *through.ends, "--loaders", "1")
     trap.wait()
     pair.source.sql(change)
-    if "DROP" not in change:
+    gone = "DROP" in change
+    if not gone:
         pair.source.sql("INSERT INTO b (id) VALUES (1000)")
     target_proxy.clear()
     target_proxy.release()
-    daemon.wait(6)
-    stopped(daemon, "public.b", why)
-    assert pair.target.sql("SELECT count(*) FROM b") in ([(0,)], [(500,)])
+    wait_until(lambda: daemon.said("consistent part=engine.attempt"), what="the load to end")
+    pair.wait_equal("public.a", *(() if gone else ("public.b",)))
+    daemon.stop()
+    if gone:
+        assert daemon.said("a table is not carried any more")
+        assert pair.target.sql("SELECT count(*) FROM b") == [(0,)]
 
 
 @pytest.fixture

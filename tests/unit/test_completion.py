@@ -44,7 +44,7 @@ printf '%s\\n' "${{COMPREPLY[@]}}"
 def test_commands_and_options(cli: Cdcd) -> None:
     assert ask(cli, "") == [command.__name__ for command in COMMANDS]
     assert ask(cli, "va") == ["validate"]
-    assert ask(cli, "run", "--on-") == ["--on-error", "--on-conflict"]
+    assert set(ask(cli, "run", "--on-")) == {"--on-schema-change", "--on-error", "--on-conflict"}
     assert ask(cli, "run", "--on-conflict", "") == ["stop", "overwrite", "skip"]
 
 
