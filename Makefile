@@ -5,10 +5,10 @@ BIN := .venv/bin
 CODE := $(wildcard cdcd connectors deploy benchmarks tests)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv test lint demo bench failures matrix soak lock clean
+.PHONY: help venv test lint demo bench bench-peers failures matrix soak lock clean
 
 help: ## this list
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 venv: .venv/.installed ## the virtual environment, from requirements-dev.lock
 
@@ -29,8 +29,11 @@ lint: venv ## ruff and mypy
 demo: venv ## two servers, a load and a pipeline between them, to look at
 	$(BIN)/python -m deploy.demo
 
-bench: venv ## the measured ratios
+bench: bench-peers ## the measured ratios
 	$(BIN)/python -m benchmarks
+
+bench-peers: venv ## what they are measured against that no package of ours brings
+	$(BIN)/python -m benchmarks.peers.debezium
 
 failures: venv ## each failure of tests/failures.txt, and what the tests that provoke it say
 	$(BIN)/python -m tests.failures

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from benchmarks import load, memory, stream, tail
+from benchmarks import debezium, load, memory, stream, tail
 from benchmarks.mixed import Backlog, Kind
 from benchmarks.result import Result
 from benchmarks.servers import Servers
@@ -45,5 +45,6 @@ TABLE: tuple[Row, ...] = (
     *(_stream(name, kind, size, at_least, aim) for size in (1000, 1) for name, kind, at_least, aim in STREAMS),
     Row("load", lambda servers, rows, runs, say: load.measure(servers, 4 * rows, runs, 0.8, 0.95, say)),
     Row("tail", lambda servers, rows, runs, say: tail.measure(servers, rows, runs, 0.7, 0.9, say)),
+    Row("debezium", lambda servers, rows, runs, say: debezium.measure(servers, rows, runs, 4, 6, say)),
     Row("memory", lambda servers, rows, runs, say: memory.measure(servers, 4 * rows, 300, 150, say)),
 )

@@ -54,7 +54,7 @@ def _one(pair: Pair, name: str, slot: str, start: str, end: str) -> tuple[float,
     """Seconds from the first streamed byte to the last line written, and how many lines."""
     output, errors = (run_directory.directory() / f"tail.{kind}" for kind in ("out", "err"))
     with output.open("wb") as out, errors.open("wb") as err, Watch(pair) as watch:
-        started = _cdcd(pair, slot) if name == "cdcd" else _bare(pair, slot, end)
+        started = cdcd(pair, slot) if name == "cdcd" else _bare(pair, slot, end)
         process = spawn(*started, out, err)
 
         def alive() -> None:
@@ -63,7 +63,7 @@ def _one(pair: Pair, name: str, slot: str, start: str, end: str) -> tuple[float,
 
         try:
             begun = watch.begun(slot, start, alive)
-            ended = _written(output, LAST[name], alive)
+            ended = written(output, LAST[name], alive)
         finally:
             process.terminate()
             process.wait(15)
@@ -72,7 +72,8 @@ def _one(pair: Pair, name: str, slot: str, start: str, end: str) -> tuple[float,
     return ended - begun, lines
 
 
-def _cdcd(pair: Pair, slot: str) -> tuple[list[str], dict[str, str]]:
+def cdcd(pair: Pair, slot: str) -> tuple[list[str], dict[str, str]]:
+    """The command, and its environment."""
     command = [CDCD, "tail", address(pair.source), "--slot", slot, "--publication", PUBLICATION]
     return command, environment(pair)
 
@@ -82,7 +83,7 @@ def _bare(pair: Pair, slot: str, end: str) -> tuple[list[str], dict[str, str]]:
     return command, {**os.environ, "BARE_URL": pair.source.url}
 
 
-def _written(output: Path, last: bytes, alive: Callable[[], None]) -> float:
+def written(output: Path, last: bytes, alive: Callable[[], None]) -> float:
     """When the file's last line holds `last`."""
     end = time.monotonic() + LIMIT
     with output.open("rb") as file:
