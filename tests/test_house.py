@@ -15,7 +15,7 @@ from tests.house import ROOT, imports, module, python, text, tracked, tree
 
 LAYERS = (
     ("errors",),
-    ("secrets",),
+    ("secrets", "wake"),
     ("model",),
     ("rows",),
     ("model.group", "facts"),
@@ -34,7 +34,7 @@ LAYERS = (
 """cdcd's modules, the lowest first: each imports only from layers below its own, and within its own name."""
 
 FOR_CONNECTORS = {
-    "connector", "contracts", "errors", "facts", "fold", "log", "metrics", "model", "rows", "secrets",
+    "connector", "contracts", "errors", "facts", "fold", "log", "metrics", "model", "rows", "secrets", "wake",
 }
 
 HOMES = {

@@ -12,9 +12,9 @@ from typing import Any
 import psycopg2
 
 from cdcd.errors import Interrupted
+from cdcd.wake import Wake
 from connectors.postgres.connect import Connection, connect
 from connectors.postgres.errors import translate
-from connectors.postgres.wire import Wake
 
 
 class Asker:

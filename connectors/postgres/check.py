@@ -10,6 +10,7 @@ from typing import Any
 from cdcd.contracts import Finding
 from cdcd.errors import CdcdError
 from cdcd.model.table import Table
+from cdcd.wake import Wake
 from connectors.postgres.ask import Asker
 from connectors.postgres.check_link import unverified
 from connectors.postgres.check_publication import check_publication
@@ -19,7 +20,6 @@ from connectors.postgres.held import held_back
 from connectors.postgres.names import quote_identifier, quote_literal
 from connectors.postgres.replication import Session
 from connectors.postgres.slot import read_slot
-from connectors.postgres.wire import Wake
 
 _SERVER = """
 SELECT current_setting('server_version_num')::int AS version, pg_is_in_recovery() AS standby,

@@ -7,11 +7,11 @@ from typing import Any
 
 from cdcd.model.digest import Digest, Entry, Found, Key, Layout, Shares, Span, Standing
 from cdcd.model.table import Table
+from cdcd.wake import Wake
 from connectors.postgres.ask import Asker
 from connectors.postgres.compare_order import Place, read_place
 from connectors.postgres.compare_sql import FAST, PORTABLE, Queries, Query
 from connectors.postgres.position import Lsn, parse_lsn
-from connectors.postgres.wire import Wake
 
 PAGE = 5000
 """Entries fetched at once."""

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 from cdcd.errors import CdcdError, SnapshotLost
 from cdcd.log import get_logger
+from cdcd.wake import Wake
 from connectors.postgres.ask import Asker
 from connectors.postgres.names import quote_literal
 from connectors.postgres.position import parse_lsn
 from connectors.postgres.replication import Session
 from connectors.postgres.slot import create_statement
-from connectors.postgres.wire import Wake
 
 log = get_logger("postgres.slot")
 

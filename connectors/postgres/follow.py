@@ -13,9 +13,9 @@ from contextlib import suppress
 from cdcd.contracts import Reading
 from cdcd.errors import CdcdError, Unreachable
 from cdcd.model.group import Group
+from cdcd.wake import Wake
 from connectors.postgres.replication import Session
 from connectors.postgres.stream import EPOCH_2000, Stream
-from connectors.postgres.wire import Wake
 
 _status = struct.Struct(">cQQQqB")
 """Standby status update: written, flushed, applied, our clock, and whether a reply is wanted."""

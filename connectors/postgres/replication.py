@@ -13,9 +13,10 @@ import psycopg
 from psycopg import pq
 
 from cdcd.errors import CdcdError, Unreachable
+from cdcd.wake import Wake
 from connectors.postgres.connect import address, after_login, parameters
 from connectors.postgres.errors import named
-from connectors.postgres.wire import Wake, Wire, open_wire, result_error
+from connectors.postgres.wire import Wire, open_wire, result_error
 
 SETTINGS = {"wal_sender_timeout": "60s"}
 """Some services switch it off, and a connection that was cut would then hold its slot for ever (PG-07)."""

@@ -9,10 +9,10 @@ from contextlib import contextmanager
 from typing import Any
 
 from cdcd.errors import CdcdError, SlotInUse, SlotLost, StateRefused, UsageError
+from cdcd.wake import Wake
 from connectors.postgres.ask import Asker
 from connectors.postgres.names import quote_identifier
 from connectors.postgres.position import format_lsn, parse_lsn
-from connectors.postgres.wire import Wake
 
 PLUGIN = "pgoutput"
 

@@ -10,6 +10,7 @@ from cdcd.errors import CdcdError, Outgrown, SnapshotLost
 from cdcd.model.chunk import Bound, Chunk
 from cdcd.model.table import Table
 from cdcd.rows import RowForm
+from cdcd.wake import Wake
 from connectors.postgres.ask import Asker
 from connectors.postgres.copy_out import copied, made, untouched
 from connectors.postgres.export import import_snapshot
@@ -21,7 +22,6 @@ from connectors.postgres.replication import Session
 from connectors.postgres.tuples import TupleCode
 from connectors.postgres.types_wire import choose, wire_types
 from connectors.postgres.unaltered import Face, compare_with_now, lock_and_compare
-from connectors.postgres.wire import Wake
 
 ALTERED = ("42703", "42P01", "42704", "3F000")
 """A column, table, type or schema that the planned statement names is not there any more."""

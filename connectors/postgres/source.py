@@ -18,6 +18,7 @@ from cdcd.model.schema import NotCarried, Statement
 from cdcd.model.sequence import SequenceValue
 from cdcd.model.table import Table
 from cdcd.rows import RowForm
+from cdcd.wake import Wake
 from connectors.postgres.announce import Announcer, offer
 from connectors.postgres.ask import Asker
 from connectors.postgres.catalogue import read_tables
@@ -62,7 +63,6 @@ from connectors.postgres.stream import Stream
 from connectors.postgres.tuples import TupleCode
 from connectors.postgres.types_wire import choose, fill, wire_types
 from connectors.postgres.watch import PublicationWatch
-from connectors.postgres.wire import Wake
 
 log = get_logger("postgres.source")
 

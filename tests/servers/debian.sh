@@ -1,6 +1,7 @@
 #!/bin/sh
 # What Debian is asked for when a fresh machine lacks it: "python" (venv), "postgres" (server 15 with its
-# extensions, whose package is kept from making and starting a cluster of its own), "npm" or "gdb".
+# extensions, whose package is kept from making and starting a cluster of its own), "mariadb" (the server's programs
+# alone, which start nothing), "npm" or "gdb".
 set -eu
 
 if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
@@ -15,6 +16,9 @@ python)
 postgres)
     set -- postgresql-15 postgresql-contrib
     ;;
+mariadb)
+    set -- mariadb-server-core
+    ;;
 npm)
     set -- npm
     ;;
@@ -22,7 +26,7 @@ gdb)
     set -- gdb
     ;;
 *)
-    echo "usage: $0 python|postgres|npm|gdb" >&2
+    echo "usage: $0 python|postgres|mariadb|npm|gdb" >&2
     exit 2
     ;;
 esac

@@ -21,7 +21,7 @@ from typing import Any
 UNPRIVILEGED = "nobody"
 
 own_processes: set[int] = set()
-"""Children of this process that belong to the run: the postmasters and the watcher."""
+"""Children of this process that belong to the run: the servers and the watcher."""
 
 
 def credentials() -> dict[str, Any]:
@@ -91,6 +91,11 @@ def place(name: str) -> Path:
     made = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=directory()))
     give(made)
     return made
+
+
+def reachable(tree: Path) -> Path:
+    """The tree, or where the servers' user cannot read it a copy in the directory of the run."""
+    return tree if can_run(["test", "-r", tree]) else copied(tree)
 
 
 def copied(tree: Path) -> Path:

@@ -11,10 +11,10 @@ import time
 from pathlib import Path
 
 
-def postmasters(run: Path) -> list[int]:
-    """The postmasters whose pid files lie in the run, and which still serve a data directory in it."""
+def servers(run: Path) -> list[int]:
+    """The servers whose pid files lie in the run, and which still serve a data directory in it."""
     found = []
-    for file in run.glob("**/postmaster.pid"):
+    for file in [*run.glob("**/postmaster.pid"), *run.glob("**/mysqld.pid")]:
         try:
             pid = int(file.read_text().split("\n", 1)[0])
             command = Path(f"/proc/{pid}/cmdline").read_bytes()
@@ -46,7 +46,7 @@ def main() -> None:
     run = Path(sys.argv[1])
     sys.stdin.buffer.read()
     for attempt in range(100):
-        left = postmasters(run)
+        left = servers(run)
         if not left:
             break
         for pid in left:

@@ -1,0 +1,75 @@
+"""One database of a test on MySQL or MariaDB: its URLs, and SQL run in it as the user that owns what the test makes."""
+
+import itertools
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from tests.servers.mysql import Connection, MySQL, Rows, execute
+from tests.servers.roles import APP, PASSWORDS, SOURCE
+
+_numbers = itertools.count(1)
+
+GRANTS: Mapping[str, tuple[str, ...]] = {
+    APP: ("ALL ON {}.*",),
+    SOURCE: ("SELECT, LOCK TABLES ON {}.*",),
+}
+"""Who may do what in a test's database. Beside it the source's user may follow the log: see make_users."""
+
+
+@dataclass(frozen=True)
+class MySQLDatabase:
+    server: MySQL
+    name: str
+
+    @property
+    def url(self) -> str:
+        """For cdcd: the least privileged user."""
+        return self.server.url(self.name, SOURCE, PASSWORDS[SOURCE])
+
+    @property
+    def admin_url(self) -> str:
+        return self.server.url(self.name)
+
+    def sql(self, *statements: str) -> Rows:
+        """Run statements as the application, in autocommit on one connection; the last one's rows."""
+        connection = self.connect()
+        try:
+            with connection.cursor() as cursor:
+                for text in statements:
+                    cursor.execute(text)
+                return list(cursor.fetchall())
+        finally:
+            connection.close()
+
+    def run(self, text: str, *params: object) -> Rows:
+        """One statement with values, as the application, in autocommit."""
+        return execute(self.connect(), text, *params)
+
+    def admin(self, text: str, *params: object) -> Rows:
+        """One statement as administrator."""
+        return self.server.execute(text, *params, database=self.name)
+
+    def connect(self, autocommit: bool = True) -> Connection:
+        """A connection of the application; close it."""
+        return self.server.connect(self.name, APP, PASSWORDS[APP], autocommit)
+
+    def drop(self) -> None:
+        self.server.execute(f"DROP DATABASE IF EXISTS `{self.name}`")
+
+
+def make_database(server: MySQL, name: str | None = None, options: str = "") -> MySQLDatabase:
+    """A database that the application may change and cdcd may read."""
+    made = MySQLDatabase(server, name or f"source_{os.getpid()}_{next(_numbers)}")
+    server.execute(f"CREATE DATABASE `{made.name}` {options}")
+    for user, rights in GRANTS.items():
+        for right in rights:
+            server.execute(f"GRANT {right.format(f'`{made.name}`')} TO {user}@'%'")
+    return made
+
+
+def make_users(server: MySQL) -> None:
+    """The application's user, and cdcd's, which may read the log and say where it stands, and nothing else."""
+    for user in GRANTS:
+        server.execute(f"CREATE USER {user}@'%%' IDENTIFIED BY %s", PASSWORDS[user])
+    server.execute(f"GRANT REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO {SOURCE}@'%'")
