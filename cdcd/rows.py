@@ -79,3 +79,23 @@ def compile_function(name: str, lines: Sequence[str], names: Mapping[str, Any]) 
     exec(compile(source, f"<generated {name}>", "exec"), namespace)
     function: Callable[..., Any] = namespace[name]
     return function
+
+
+def join_expression(layout: Layout, fields: Sequence[str]) -> tuple[str, dict[str, Any]]:
+    """An expression that makes a row of fields, with as few pieces as the layout allows, and its names."""
+    if layout.labels:
+        texts = [layout.head + layout.labels[0]]
+        texts += [layout.between + label for label in layout.labels[1:]]
+        pattern = b"".join(text.replace(b"%", b"%%") + b"%b" for text in texts)
+        pattern += layout.tail.replace(b"%", b"%%")
+        return f"_pattern % ({', '.join(fields)},)", {"_pattern": pattern}
+    if not layout.between:
+        pieces = [*(["_head"] if layout.head else []), *fields, *(["_tail"] if layout.tail else [])]
+        names = {"_head": layout.head, "_tail": layout.tail, "_join": b"".join}
+        return f"_join(({', '.join(pieces)},))", names
+    text = f"_join(({', '.join(fields)},))"
+    if layout.head:
+        text = f"_head + {text}"
+    if layout.tail:
+        text = f"{text} + _tail"
+    return text, {"_head": layout.head, "_tail": layout.tail, "_join": layout.between.join}

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from cdcd.errors import Stopped
-from cdcd.rows import CANONICAL, Layout, compile_function
+from cdcd.rows import CANONICAL, compile_function
 from connectors.postgres.types import canonical_expression
 from connectors.postgres.types_wire import Filling, WireType
 
@@ -56,26 +55,6 @@ def cells_of(filling: Filling, types: dict[int, WireType]) -> tuple[list[Cell], 
         width = type.width if filling.binary and type is not None else None
         cells.append(Cell(column.name, place, width, tuple(steps)))
     return cells, names
-
-
-def join_expression(layout: Layout, fields: Sequence[str]) -> tuple[str, dict[str, Any]]:
-    """An expression that makes a row of fields, with as few pieces as the layout allows, and its names."""
-    if layout.labels:
-        texts = [layout.head + layout.labels[0]]
-        texts += [layout.between + label for label in layout.labels[1:]]
-        pattern = b"".join(text.replace(b"%", b"%%") + b"%b" for text in texts)
-        pattern += layout.tail.replace(b"%", b"%%")
-        return f"_pattern % ({', '.join(fields)},)", {"_pattern": pattern}
-    if not layout.between:
-        pieces = [*(["_head"] if layout.head else []), *fields, *(["_tail"] if layout.tail else [])]
-        names = {"_head": layout.head, "_tail": layout.tail, "_join": b"".join}
-        return f"_join(({', '.join(pieces)},))", names
-    text = f"_join(({', '.join(fields)},))"
-    if layout.head:
-        text = f"_head + {text}"
-    if layout.tail:
-        text = f"{text} + _tail"
-    return text, {"_head": layout.head, "_tail": layout.tail, "_join": layout.between.join}
 
 
 class Run:

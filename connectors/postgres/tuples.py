@@ -18,8 +18,8 @@ from typing import Any
 from cdcd.errors import PoisonRow
 from cdcd.model.cell import UNCHANGED
 from cdcd.model.table import Table
-from cdcd.rows import Row, RowForm, compile_function
-from connectors.postgres.cells import LONGEST_RUN, Cell, Run, cells_of, join_expression, malformed
+from cdcd.rows import Row, RowForm, compile_function, join_expression
+from connectors.postgres.cells import LONGEST_RUN, Cell, Run, cells_of, malformed
 from connectors.postgres.types_wire import Filling, WireType
 
 _field = struct.Struct(">ci")

@@ -17,7 +17,7 @@ postgres)
     set -- postgresql-15 postgresql-contrib
     ;;
 mariadb)
-    set -- mariadb-server-core
+    set -- mariadb-server-core mariadb-client-core
     ;;
 npm)
     set -- npm

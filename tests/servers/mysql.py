@@ -4,6 +4,7 @@ import itertools
 import os
 import shutil
 import signal
+import socket
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from urllib.parse import quote
 import pymysql
 from pymysql.cursors import Cursor
 
+from connectors.mysql.login import Connection
 from tests.servers import run
 from tests.servers.mysql_binaries import programs
 from tests.servers.postgres import free_port
@@ -24,7 +26,6 @@ from tests.waiting import wait_until
 PASSWORD = "mysql: 100% @home/?#&+='"
 
 Rows = list[tuple[Any, ...]]
-Connection = pymysql.connections.Connection[Cursor]
 
 _DEFAULTS: Mapping[str, Any] = {
     "bind-address": "127.0.0.1",
@@ -139,9 +140,12 @@ class MySQL:
         if self.process.poll() is not None:
             raise StopIteration
         try:
+            # First without PyMySQL, which forgets to close a socket that it could not connect.
+            with socket.socket(socket.AF_UNIX) as probe:
+                probe.connect(str(self.socket))
             with self._local():
                 return True
-        except pymysql.err.OperationalError:
+        except (OSError, pymysql.err.OperationalError):
             return False
 
     @property

@@ -30,7 +30,7 @@ def programs(product: str) -> Programs:
 
 def _mariadb() -> Programs:
     server, install = Path("/usr/sbin/mariadbd"), Path("/usr/bin/mariadb-install-db")
-    if not (server.exists() and install.exists()):
+    if not (server.exists() and install.with_name("my_print_defaults").exists()):
         debian_package("mariadb")
         if not server.exists():
             raise Unavailable(f"mariadb-server-core did not bring {server}")

@@ -1,0 +1,135 @@
+"""How every session with a server begins: the URL, encryption, the settings that values depend on, time-outs."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+import pymysql
+
+from cdcd.errors import UsageError
+from connectors.mysql.errors import translate
+from connectors.mysql.login import Connection, socket_of
+
+MODES = ("DISABLED", "PREFERRED", "REQUIRED", "VERIFY_CA", "VERIFY_IDENTITY")
+"""As `--ssl-mode` of the servers' own clients. PREFERRED takes encryption where the server has it, from anybody."""
+
+PARAMETERS = ("ssl-mode", "ssl-ca", "ssl-cert", "ssl-key", "connect-timeout")
+
+SESSION: Mapping[str, str] = MappingProxyType(
+    {
+        "time_zone": "'+00:00'",
+        # Neither PAD_CHAR_TO_FULL_LENGTH, which makes values, nor what changes how our own statements are read.
+        "sql_mode": "''",
+        "autocommit": "1",
+        # A stream or a load that waits for its target is not dead (T-MY-15).
+        "net_write_timeout": "28800",
+        "net_read_timeout": "28800",
+        "wait_timeout": "28800",
+        "lock_wait_timeout": "2",
+    }
+)
+"""What every session sets; the values are SQL."""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """What a URL says."""
+
+    host: str
+    port: int
+    user: str
+    password: str
+    database: str
+    parameters: Mapping[str, str]
+
+    def __str__(self) -> str:
+        """`host:port/database`, for messages: never user or password."""
+        return f"{self.host}:{self.port}/{self.database}"
+
+
+def parse(url: str) -> Address:
+    """mysql://user:password@host:port/database?ssl-mode=…; UsageError says what is wrong, never with the password."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port or 3306
+    except ValueError:
+        raise UsageError(
+            "a MySQL URL cannot be read",
+            why="its form is mysql://user:password@host:port/database?parameter=value",
+            hint="write special characters of user and password percent-encoded, as %40 for @",
+        ) from None
+    parameters = dict(parse_qsl(parts.query, keep_blank_values=True))
+    unknown = sorted(set(parameters) - set(PARAMETERS))
+    if unknown:
+        raise UsageError(f"a MySQL URL has no parameter {unknown[0]!r}", hint=f"known: {', '.join(PARAMETERS)}")
+    mode = parameters.get("ssl-mode", "PREFERRED").upper().replace("-", "_")
+    if mode not in MODES:
+        raise UsageError(f"there is no ssl-mode {mode!r}", hint=f"known: {', '.join(MODES)}")
+    return Address(
+        parts.hostname or "127.0.0.1",
+        port,
+        unquote(parts.username or ""),
+        unquote(parts.password or ""),
+        unquote(parts.path.removeprefix("/")),
+        {**parameters, "ssl-mode": mode},
+    )
+
+
+def connect(url: str, *, settings: Mapping[str, str] | None = None) -> Connection:
+    """A session under SESSION (and `settings`), in autocommit; raises the errors of cdcd.errors."""
+    address = parse(url)
+    wanted = {**SESSION, **(settings or {})}
+    statement = "SET " + ", ".join(f"SESSION {name} = {value}" for name, value in wanted.items())
+    arguments: dict[str, Any] = {
+        "host": address.host,
+        "port": address.port,
+        "user": address.user,
+        "password": address.password.encode(),  # text would be sent as latin1
+        "database": address.database or None,
+        "charset": "utf8mb4",
+        "connect_timeout": int(address.parameters.get("connect-timeout", "10")),
+        "init_command": statement,
+        "autocommit": True,
+        "program_name": "cdcd",
+        **_encryption(address),
+    }
+    try:
+        made = pymysql.connect(**arguments)
+    except (pymysql.err.MySQLError, OSError) as error:
+        raise translate(error, server=str(address)) from None
+    _keep_alive(socket_of(made))
+    return made
+
+
+def _encryption(address: Address) -> dict[str, Any]:
+    """PyMySQL's arguments for the URL's `ssl-…` parameters."""
+    given = address.parameters
+    mode = given["ssl-mode"]
+    if mode == "DISABLED":
+        return {"ssl_disabled": True}
+    if mode == "PREFERRED" and not any(name in given for name in ("ssl-ca", "ssl-cert", "ssl-key")):
+        return {}
+    try:
+        made = ssl.create_default_context(cafile=given.get("ssl-ca"))
+        made.check_hostname = mode == "VERIFY_IDENTITY"
+        made.verify_mode = ssl.CERT_REQUIRED if mode.startswith("VERIFY") else ssl.CERT_NONE
+        if "ssl-cert" in given:
+            made.load_cert_chain(given["ssl-cert"], given.get("ssl-key"))
+    except OSError as error:
+        raise UsageError(f"a certificate of the URL cannot be read: {error}", server=str(address)) from None
+    return {"ssl": made}
+
+
+def _keep_alive(line: socket.socket) -> None:
+    """A peer that vanished without a word is noticed within a minute."""
+    if line.family not in (socket.AF_INET, socket.AF_INET6):
+        return
+    for option, value in (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3), ("TCP_USER_TIMEOUT", 60000)):
+        if (number := getattr(socket, option, None)) is not None:
+            line.setsockopt(socket.IPPROTO_TCP, number, value)

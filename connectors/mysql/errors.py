@@ -1,0 +1,126 @@
+"""The one table from the servers' errors to ours: number → class and advice ("Error Message Reference").
+
+Number 1236, the end of a dump, means ten things: its words decide, and words that are not known stop (MY-25).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pymysql
+
+from cdcd.errors import (
+    CdcdError,
+    Conflict,
+    Interrupted,
+    OtherServer,
+    PoisonRow,
+    SlotInUse,
+    SlotLost,
+    SnapshotLost,
+    Stopped,
+    Transient,
+    Unreachable,
+    UsageError,
+)
+from cdcd.wake import Wake
+
+_Kind = tuple[type[CdcdError], str]
+
+_GRANT = "grant the privilege that is named to cdcd's user"
+BY_NUMBER: dict[int, _Kind] = {
+    1021: (Transient, "make room on the server's disk"),
+    1040: (Transient, "raise max_connections"),
+    1044: (Stopped, _GRANT),
+    1045: (UsageError, "check user and password of the URL, and that the user may come from this host"),
+    1049: (UsageError, "check the database's name in the URL"),
+    1053: (Unreachable, ""),
+    1062: (Conflict, "a row with this key is at the target already"),
+    1142: (Stopped, _GRANT),
+    1143: (Stopped, _GRANT),
+    1152: (Unreachable, ""),
+    1153: (Stopped, "raise max_allowed_packet at the server"),
+    1184: (Unreachable, ""),
+    1203: (Transient, "raise max_user_connections of cdcd's user"),
+    1205: (Transient, ""),
+    1213: (Transient, ""),
+    1226: (Transient, "raise the limit of cdcd's user that is named"),
+    1227: (Stopped, _GRANT),
+    1251: (UsageError, "give the user another authentication plugin"),
+    1264: (PoisonRow, ""),
+    1290: (Transient, "the server is read only"),
+    1317: (Transient, "somebody ended the statement"),
+    1370: (Stopped, _GRANT),
+    1406: (PoisonRow, ""),
+    1412: (SnapshotLost, ""),
+    1927: (Unreachable, ""),
+    1969: (Transient, "somebody's max_statement_time ended the statement"),
+    2003: (Unreachable, ""),
+    2006: (Unreachable, ""),
+    2013: (Unreachable, ""),
+    2026: (UsageError, "check ssl-mode and the certificates that the URL names"),
+    3024: (Transient, "somebody's max_execution_time ended the statement"),
+    3118: (UsageError, "the user is locked: ALTER USER … ACCOUNT UNLOCK"),
+    3159: (UsageError, "the server wants encryption: ssl-mode=REQUIRED"),
+}
+"""Anything else is Stopped: trying again would only repeat it."""
+
+_AGAIN = "what is missing cannot be read any more: cdcd drop, then run again, which loads anew"
+DUMP: tuple[tuple[re.Pattern[str], _Kind], ...] = (
+    (
+        re.compile(r"purged|could not find first log file|could not find gtid state", re.I),
+        (SlotLost, f"{_AGAIN}; keep logs for longer: SET PERSIST binlog_expire_logs_seconds = …"),
+    ),
+    (re.compile(r"same server_(uuid|id)", re.I), (SlotInUse, "stop the other reader, or give this pipeline a name")),
+    (
+        re.compile(r"more gtids than|not in the \w+'s binlog|position > file size|impossible position", re.I),
+        (OtherServer, "its log has not the history that the checkpoint was made with: was it reset or restored?"),
+    ),
+    (re.compile(r"max_allowed_packet", re.I), (Stopped, "raise max_allowed_packet at the source")),
+    (re.compile(r"shutdown|closing the connection", re.I), (Unreachable, "")),
+)
+"""What ends a dump, by its words."""
+
+_SHOWS_VALUE = re.compile(r"'(?:[^'\\]|\\.)*'")
+
+
+def named(number: int, message: str, **where: object) -> CdcdError:
+    """Our error for one of the server's."""
+    text = " ".join(message.split())
+    if number == 1236:
+        for words, (kind, advice) in DUMP:
+            if words.search(text):
+                return kind(f"the server ended the stream: {text}", hint=advice, errno=number, **where)
+        return Stopped(f"the server ended the stream: {text}", errno=number, **where)
+    kind, advice = BY_NUMBER.get(number, (Stopped, ""))
+    if issubclass(kind, PoisonRow):
+        text = _SHOWS_VALUE.sub("'…'", text)  # a value belongs into no log
+    return kind(text or "the connection to the server ended", hint=advice, errno=number or None, **where)
+
+
+def translate(error: BaseException, **where: object) -> CdcdError:
+    """Our error for what PyMySQL or the operating system raised; one of ours is returned as it is."""
+    if isinstance(error, CdcdError):
+        return error
+    if isinstance(error, pymysql.err.MySQLError):
+        number = error.args[0] if error.args and isinstance(error.args[0], int) else 0
+        message = str(error.args[1]) if len(error.args) > 1 else str(error)
+        if isinstance(error, pymysql.err.InterfaceError) or number == 0:
+            return Unreachable("the connection to the server ended", why=message, **where)
+        return named(number, message, **where)
+    if isinstance(error, OSError):
+        return Unreachable(f"the connection to the server ended: {error}", **where)
+    return CdcdError(f"{type(error).__name__}: {error}", **where)
+
+
+@contextmanager
+def translating(wake: Wake | None = None, **where: object) -> Iterator[None]:
+    """Errors of PyMySQL and of sockets leave the block as ours: Interrupted, where that is why."""
+    try:
+        yield
+    except (pymysql.err.MySQLError, OSError) as error:
+        if wake is not None and wake.is_set:
+            raise Interrupted("told to stop") from error
+        raise translate(error, **where) from error

@@ -1,0 +1,15 @@
+"""What is said where the binlog cannot be read."""
+
+from __future__ import annotations
+
+from cdcd.errors import Stopped
+
+
+def malformed(what: str, **where: object) -> Stopped:
+    """The server sent what the protocol does not allow, or the decoder has a fault: never go on past it."""
+    return Stopped(
+        f"the binlog cannot be read: {what}",
+        why="an event has not the form that the servers' documentation describes",
+        hint="report this with the server's version; the position is unchanged",
+        **where,
+    )

@@ -1,0 +1,496 @@
+"""The binlog's events → groups: one loop over the packets in a wire's buffer. Here are transactions, the stop rule and
+the skip rule; images.py has the rows, events.py what else an event may hold."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+from zlib import crc32
+
+from cdcd.errors import OtherServer, Stopped, Unreachable
+from cdcd.model.group import Group, Rows, Transaction, Truncate
+from connectors.mysql import events
+from connectors.mysql.fields import Filling, changed
+from connectors.mysql.gtid import Gtid
+from connectors.mysql.images import Event, ImageCode
+from connectors.mysql.malformed import malformed
+from connectors.mysql.position import Gtids, Last, Place
+from connectors.mysql.statements import meaning
+from connectors.mysql.tablemap import NUMERIC, TableMap, length, name_of, parse_table_map
+from connectors.mysql.track import covers, track
+from connectors.mysql.types import native_of
+from connectors.mysql.wire import LARGEST, PAD, Wire, server_error
+
+LONGEST = 1 << 30
+"""Bytes of a compressed transaction's events, which the servers bound so too (max_allowed_packet)."""
+
+_head = struct.Struct("<IBIBIIIH")  # packet's length and number, status; time, type, server, size, end, flags
+_u32 = struct.Struct("<I")
+_gtid = struct.Struct("<x16sq")
+_FRAME = 5  # from a packet's start to its event
+_BODY = 24  # from a packet's start to its event's body
+
+
+def _ignore(data: bytes, at: int, end: int) -> None:
+    """Rows of a table that is not carried."""
+
+
+_ROWS = {30: 0, 31: 1, 32: 2, 23: 0, 24: 1, 25: 2}
+"""Rows events of both versions → write, update, delete."""
+
+Proof = bytes | int
+"""When a transaction was first committed: microseconds since 1970, or the body of the GTID that tells it."""
+
+Name = tuple[Any, Any]
+"""Of a transaction, as Track.add takes it; (None, 0) where it has no GTID."""
+
+_IGNORED: tuple[Event, Event, Event] = (_ignore, _ignore, _ignore)
+
+
+class Stream:
+    """The state of one stream, and the loop. `place`: everything before it was read. `inside`: within a transaction."""
+
+    def __init__(
+        self,
+        place: Place,
+        fillings: Mapping[str, Filling],
+        group_bytes: int,
+        *,
+        sums: bool = True,
+        again: Last | None = None,
+        list_transactions: bool = False,
+        wants_old: bool = False,
+    ) -> None:
+        """`sums`: events end with a checksum, until a format description says otherwise. `again`: the transaction
+        that the server was asked for once more, though it lies before `place`."""
+        self.inside = False
+        self.file = ""
+        self._track = track(place)
+        self._last = place.last
+        self._again = again
+        self._tail = 4 if sums else 0
+        self._fillings = dict(fillings)
+        self._bound = group_bytes
+        self._list_transactions = list_transactions
+        self._wants_old = wants_old
+        self._stop: Place | None = None
+        self._ahead: list[Name] = []
+        # The open transaction.
+        self._live = False  # its rows are taken
+        self._name: Name | None = None  # what its end adds to the place
+        self._begun: tuple[int, Proof] = (0, 0)
+        self._alone = False  # it is one statement, unless it says otherwise
+        self._passed: tuple[Name, Proof] | None = None  # of the one before, for `last`
+        self._payload_end = 0
+        self._whole = True  # it began in this group
+        self._changes = 0  # of the open Rows before it
+        self._inner: tuple[bytes, int, int] | None = None
+        # Layouts as the log told them, by the log's number of the table.
+        self._maps: dict[bytes, bytes] = {}
+        self._codes: dict[bytes, ImageCode | None] = {}
+        self._origins: dict[bytes, str] = {}
+        # What the open Rows of the group take.
+        self._group: Group | None = None
+        self._rows: Rows | None = None
+        self._before = 0
+        self._takers: dict[bytes, tuple[Event, Event, Event]] = {}
+
+    @property
+    def place(self) -> Place:
+        if self._passed is not None:
+            self._last = _last(*self._passed)
+            self._passed = None
+        return self._track.place(self._last)
+
+    def carry(self, fillings: Mapping[str, Filling]) -> None:
+        """More tables from now on; only between two transactions."""
+        self._fillings.update(fillings)
+        self._forget_maps()
+
+    # --- the loop -------------------------------------------------------------------------------------------------
+
+    def decode(self, wire: Wire, group: Group, stop: Place | None) -> str:
+        """Read whole events until there is none ("dry"), the group is full ("full"), or what comes next is not
+        covered by `stop` ("stop"). Sets the group's position and counts."""
+        self._enter(group)
+        if stop != self._stop:
+            self._stop = stop
+            for name in self._ahead:
+                self._track.add(*name)
+            self._ahead.clear()
+        try:
+            if not self.inside and self._stopped():
+                return "stop"
+            if group.bytes >= (2 * self._bound if self.inside else self._bound):
+                return "full"
+            return self._packets(wire, group)
+        except (struct.error, IndexError, UnicodeDecodeError, OverflowError) as error:
+            raise malformed(f"an event is cut short or garbled ({error})") from error
+        finally:
+            self._leave(group)
+
+    def _packets(self, wire: Wire, group: Group) -> str:
+        why = "inner"
+        while True:
+            if why == "inner":
+                why = self._go_on_inside(group)
+            elif why == "odd":
+                # A packet of 16 MB or more, or no event.
+                if (packet := wire.joined()) is None:
+                    return "dry"
+                if packet[:1] != b"\0":
+                    raise _ended(packet)
+                _, why = self._events(bytes(4) + packet + PAD, 0, 4 + len(packet), group, False, self._tail)
+            elif why == "dry":
+                wire.pos, why = self._events(wire.data, wire.pos, wire.limit, group, True, self._tail)
+                if why == "dry":
+                    return why
+            else:
+                return why
+
+    def _go_on_inside(self, group: Group) -> str:
+        """The rest of a compressed transaction, where one is open."""
+        if self._inner is None:
+            return "dry"
+        data, at, limit = self._inner
+        self._inner = None
+        at, why = self._events(data, at, limit, group, False, 0)
+        if at + _FRAME < limit:
+            if why == "dry":
+                raise malformed("a compressed transaction is cut short")
+            self._inner = (data, at, limit)
+        return why
+
+    def _events(self, data: bytes, at: int, limit: int, group: Group, framed: bool, tail: int) -> tuple[int, str]:
+        """Events from `at`; where it ended, and why. `framed`: each in a packet; else each after five bytes that are
+        not its own. `tail`: bytes of its checksum."""
+        head, view = _head.unpack_from, memoryview(data)
+        maps, takers, live = self._maps, self._takers, self._live
+        bound, most, size = self._bound, 2 * self._bound, group.bytes
+        step = 0 if framed else _FRAME
+        try:
+            while True:
+                word, status, when, kind, server, wide, log_pos, flags = head(data, at)
+                end = at + _FRAME + wide
+                if framed and (status or word & LARGEST != wide + 1):
+                    if limit - at < _FRAME:
+                        return at, "dry"
+                    if status or word & LARGEST == LARGEST:
+                        return at, "odd"
+                    if limit - at >= _BODY:
+                        raise malformed("an event is not as long as its packet")
+                    return at, "dry"
+                if end > limit:
+                    return at, "dry"
+                if wide < 19 + tail:
+                    raise malformed(f"an event of {wide} bytes")
+                if tail and crc32(view[at + _FRAME : end - 4]) != _u32.unpack_from(data, end - 4)[0]:
+                    raise malformed("an event's checksum is wrong", position=log_pos)
+                begun, at, last = at, end - step, end - tail
+                if kind == 19:
+                    table = data[begun + 24 : begun + 30]
+                    if maps.get(table) != data[begun + 30 : last]:
+                        self._map(table, data[begun + 24 : last])
+                elif kind in _ROWS:
+                    if live:
+                        table = data[begun + 24 : begun + 30]
+                        if (taker := takers.get(table)) is None:
+                            taker = self._bind(table, group)
+                        start = begun + 32
+                        if kind >= 30:
+                            start += data[start] + (data[start + 1] << 8)
+                        taker[_ROWS[kind]](data, start, last)
+                        size += wide
+                        if size >= most:
+                            return at, "full"
+                elif kind == 33:
+                    sid, number = _gtid.unpack_from(data, begun + _BODY)
+                    if (origin := self._origins.get(sid)) is None:
+                        origin = self._origins[sid] = str(UUID(bytes=sid))
+                    if self._begin((origin, number), when, data[begun + _BODY : last], group):
+                        return begun, "stop"
+                    live = self._live
+                elif kind == 2 and data[last - 6 : last] == b"\0BEGIN":
+                    self._alone = False
+                elif kind == 16:
+                    self._commit(group, log_pos)
+                    live = False
+                    if self._stop is not None and self._stopped():
+                        return at, "stop"
+                    if size >= bound:
+                        return at, "full"
+                else:
+                    group.bytes = size
+                    header = (kind, when, server, log_pos, flags)
+                    why = self._seldom(header, data[begun + _BODY : end], tail, group)
+                    live, size = self._live, group.bytes
+                    if framed:
+                        tail = self._tail
+                    if why:
+                        return (begun if why == "stop" else at), why
+                    if self._stop is not None and not self.inside and self._stopped():
+                        return at, "stop"
+                    if size >= (most if self.inside else bound):
+                        return at, "full"
+        finally:
+            group.bytes = size
+
+    def _stopped(self) -> bool:
+        return self._stop is not None and covers(self.place, self._stop)
+
+    # --- transactions ---------------------------------------------------------------------------------------------
+
+    def _begin(self, name: Name, when: int, proof: Proof, group: Group, alone: bool = True) -> bool:
+        """A transaction begins; whether it is not to be read, as all that `stop` covers was."""
+        if self._name is not None:
+            raise malformed("a transaction begins inside of another", transaction=_text(name))
+        if self._stopped():
+            return True
+        self._live = self.inside = self._takes(name, proof)
+        self._name, self._begun, self._alone = name, (when, proof), alone
+        if self._live:
+            self._whole = True
+            self._changes = len(self._rows.order) if self._rows else 0
+            if self._list_transactions:
+                at = self._before + self._changes
+                group.transactions.append(Transaction(at, _text(name), self.place, when * 1_000_000))
+        return False
+
+    def _takes(self, name: Name, proof: Proof) -> bool:
+        if name[0] is None:
+            return True
+        if self._track.holds(*name):
+            self._verify(_last(name, proof))
+            return False
+        if isinstance(self._stop, Gtids) and Gtid(*name) not in self._stop.set:
+            # In the log before another that the snapshot holds, but committed after: it is of tables that were not
+            # locked for the snapshot, as all carried ones were.
+            self._ahead.append(name)
+            return False
+        return True
+
+    def _verify(self, found: Last) -> None:
+        """The transaction that was asked for once more must be the one that we know."""
+        again, self._again = self._again, None
+        if again is not None and found.gtid == again.gtid and found.stamp != again.stamp:
+            raise OtherServer(
+                "the server's history is not the one that the checkpoint was made with",
+                why=f"its transaction {found.gtid} was committed at another time than the one we applied: the server "
+                "was reset, restored, or replaced by another",
+                hint="find the right server, or cdcd drop and load anew",
+                position=found.gtid,
+            )
+
+    def _commit(self, group: Group, log_pos: int) -> None:
+        name, self._name = self._name, None
+        if name is None:
+            raise malformed("a transaction ends that did not begin", position=log_pos)
+        if self._live:
+            if name[0] is None:
+                name = (self.file, log_pos or self._payload_end)  # inside of a compressed one there are no places
+            self._track.add(*name)
+            when, proof = self._begun
+            self._passed = (name, proof)
+            group.txs += 1
+            group.commit_time = when * 1_000_000
+        self._live = self.inside = False
+
+    def _roll_back(self, group: Group, log_pos: int) -> None:
+        """The log holds a transaction that came to nothing: its rows are taken out of the group again."""
+        if self._live and not self._whole:
+            raise Stopped(
+                "a transaction that was rolled back is in the log, and is too large to be held until its end",
+                why="it changed tables of an engine without transactions, or made a temporary table",
+                hint="raise group_bytes above its size",
+                position=log_pos,
+            )
+        if self._live and self._rows is not None:
+            for log in reversed(self._rows.order[self._changes :]):
+                log.ops.pop()
+                for its in (log.keys, log.rows, log.olds):
+                    if its:
+                        its.pop()
+            del self._rows.order[self._changes :]
+        self._commit(group, log_pos)
+
+    # --- rows -----------------------------------------------------------------------------------------------------
+
+    def _enter(self, group: Group) -> None:
+        if group is not self._group or (group.steps and group.steps[-1] is not self._rows):
+            self._takers.clear()
+            self._whole = self._whole and not self.inside
+            self._group, self._rows, self._before = group, None, group.changes
+            if group.steps and isinstance(last := group.steps[-1], Rows):
+                self._rows, self._before = last, group.changes - len(last.order)
+
+    def _leave(self, group: Group) -> None:
+        group.changes = self._before + (len(self._rows.order) if self._rows else 0)
+        group.position = None if self.inside else self.place
+
+    def _forget_maps(self) -> None:
+        self._maps.clear()
+        self._codes.clear()
+        self._takers.clear()
+
+    def _map(self, table: bytes, body: bytes) -> None:
+        """A table map that we do not know."""
+        name = ".".join(name_of(body))
+        code = None
+        if (filling := self._fillings.get(name)) is not None:
+            found = parse_table_map(body)
+            _compare(found, filling)
+            code = ImageCode(filling, found.slots, self._wants_old)
+        self._maps[table], self._codes[table] = body[6:], code
+        self._takers.pop(table, None)
+
+    def _bind(self, table: bytes, group: Group) -> tuple[Event, Event, Event]:
+        """What takes the rows of a table for the group's open Rows."""
+        if table not in self._codes:
+            raise malformed("rows without a table map")
+        taker = _IGNORED
+        if (code := self._codes[table]) is not None:
+            if self._rows is None:
+                self._rows = group.rows()
+            taker = code.bind(self._rows.log(code.table, code.form), self._rows.order)
+        self._takers[table] = taker
+        return taker
+
+    # --- what comes seldom ----------------------------------------------------------------------------------------
+
+    def _seldom(self, header: tuple[int, int, int, int, int], whole: bytes, tail: int, group: Group) -> str:
+        """Any other event: `whole` is its body, which ends with `tail` bytes of checksum. "stop": it is not to be
+        read; "inner": more events are in it."""
+        kind, when, server, log_pos, flags = header
+        body = whole[: len(whole) - tail]
+        if kind in (events.QUERY, events.QUERY_COMPRESSED):
+            self._query(events.query(body, kind == events.QUERY_COMPRESSED), group, log_pos)
+        elif kind == events.MARIADB_GTID:
+            domain, number, marks = events.mariadb_gtid(body)
+            if marks & (events.PREPARED_XA | events.COMPLETED_XA):
+                raise _unsupported("a two-phase (XA) transaction", log_pos)
+            alone = bool(marks & events.STANDALONE)
+            return "stop" if self._begin((domain, (server, number)), when, when, group, alone) else ""
+        elif kind == events.GTID_TAGGED:
+            tagged = events.tagged_gtid(body)
+            return "stop" if self._begin((tagged.origin, tagged.number), when, tagged.stamp, group) else ""
+        elif kind == events.ANONYMOUS_GTID:
+            return "stop" if self._begin((None, 0), when, 0, group) else ""
+        elif kind in events.COMPRESSED:
+            self._compressed(events.COMPRESSED[kind], body, group)
+        elif kind == events.PAYLOAD:
+            inner = events.payload(body, LONGEST)
+            self._inner = (bytes(_FRAME) + inner + PAD, 0, _FRAME + len(inner))
+            self._payload_end = log_pos
+            return "inner"
+        elif kind == events.FORMAT:
+            self._tail = 4 if events.checksum(whole) == events.CRC32 else 0
+            self._forget_maps()
+        elif kind == events.ROTATE:
+            self.file = events.rotate(body)[0]
+        elif kind == events.XA_PREPARE and body[:1] == b"\1":
+            self._commit(group, log_pos)
+        elif kind == events.XA_PREPARE:
+            raise _unsupported("a two-phase (XA) transaction", log_pos)
+        elif kind == events.PARTIAL_UPDATE:
+            raise _unsupported("a partial update of a JSON value (binlog_row_value_options)", log_pos)
+        elif kind not in events.SILENT and not flags & events.IGNORABLE_FLAG:
+            raise malformed(f"an event of the unknown type {kind}", position=log_pos)
+        return ""
+
+    def _compressed(self, kind: int, body: bytes, group: Group) -> None:
+        """A rows event of MariaDB whose rows are compressed; number and bitmaps of columns are not."""
+        if not self._live:
+            return
+        start = 8 + (int.from_bytes(body[8:10], "little") if kind >= 30 else 0)
+        count, at = length(body, start)
+        at += (count + 7) // 8 * (2 if _ROWS[kind] == 1 else 1)
+        data = body[start:at] + events.inflated(body[at:])
+        taker = self._takers.get(body[:6]) or self._bind(body[:6], group)
+        taker[_ROWS[kind]](data, 0, len(data))
+        group.bytes += len(data)
+
+    def _query(self, query: events.Query, group: Group, log_pos: int) -> None:
+        text = query.text
+        verb = text[:20].upper()
+        if verb == "BEGIN":
+            return
+        if verb == "COMMIT":
+            self._commit(group, log_pos)
+        elif verb == "ROLLBACK":
+            self._roll_back(group, log_pos)
+        elif verb.startswith(("XA PREPARE", "XA COMMIT", "XA ROLLBACK")):
+            raise _unsupported("a two-phase (XA) transaction", log_pos)
+        elif not verb.startswith(("SAVEPOINT", "ROLLBACK TO", "XA ")):
+            if self._live:
+                self._statement(query, group, log_pos)
+            if self._alone:
+                self._commit(group, log_pos)
+
+    def _statement(self, query: events.Query, group: Group, log_pos: int) -> None:
+        """A statement that is its own transaction, or stands in one."""
+        what = meaning(query.text, query.database, self._fillings)
+        tables = [self._fillings[name].form.table for name in what.tables]
+        if what.kind == "truncate":
+            self._before += len(self._rows.order) if self._rows else 0
+            self._rows = None
+            self._takers.clear()
+            group.truncate(Truncate(tables, cascade=False, restart_identity=True))
+            self._before += 1
+        elif what.kind == "change":
+            raise changed(tables[0], f"the source ran: {query.text[:500]}")
+        elif what.kind == "statement":
+            raise Stopped(
+                f"a statement changed rows of {what.tables[0]}, and the log has the statement, not the rows",
+                why="it was run with binlog_format STATEMENT or MIXED",
+                hint="SET GLOBAL binlog_format = ROW, end the sessions that began before, cdcd reload the table",
+                table=what.tables[0],
+                position=log_pos,
+            )
+
+
+def _text(name: Name) -> str:
+    """A GTID in its product's form."""
+    one, other = name
+    return f"{one}-{other[0]}-{other[1]}" if isinstance(other, tuple) else f"{one}:{other}"
+
+
+def _last(name: Name, proof: Proof) -> Last:
+    return Last(_text(name), events.stamp(proof) if isinstance(proof, bytes) else proof)
+
+
+def _ended(packet: bytes) -> Exception:
+    """What a packet means that is no event."""
+    if packet[:1] == b"\xff":
+        return server_error(packet)
+    if packet[:1] == b"\xfe":
+        return Unreachable("the server ended the stream", why="it is shutting down, or the session was ended")
+    return malformed(f"a packet that begins with {packet[:1]!r}")
+
+
+def _unsupported(what: str, log_pos: int) -> Stopped:
+    return Stopped(
+        f"the log holds {what}, which cdcd does not read yet",
+        hint="cdcd drop, then run again, which loads anew",
+        position=log_pos,
+    )
+
+
+def _compare(found: TableMap, filling: Filling) -> None:
+    """What the table map tells beyond types must be what we know of the table; SchemaChanged."""
+    table = filling.form.table
+    names = tuple(column.name for column in table.columns)
+    if found.names is not None and found.names != names:
+        raise changed(table, f"its columns are {', '.join(found.names)}, and were {', '.join(names)}")
+    natives = [native_of(column) for column in table.columns]
+    if found.unsigned is not None:
+        numbers = [native for native, slot in zip(natives, found.slots, strict=False) if slot.type in NUMERIC]
+        if len(natives) == len(found.slots):
+            for native, unsigned in zip(numbers, found.unsigned, strict=True):
+                if native.unsigned != unsigned and native.name != "year":
+                    raise changed(table, "a number became signed or unsigned")
+    for labels, type in ((found.enum_labels, "enum"), (found.set_labels, "set")):
+        known = [len(native.labels) for native in natives if native.name == type]
+        if labels is not None and [len(its) for its in labels] != known:
+            raise changed(table, f"the labels of an {type} changed")

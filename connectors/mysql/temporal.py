@@ -1,0 +1,134 @@
+"""Dates and times of the row format → text as PostgreSQL writes it, and canonical values ("Date and Time Data Type
+Representation" in the internals manual). Zero and partial dates are values of the canonical form only."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
+
+from cdcd.model.types.time import Interval, XDate, XTimestamp
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def _refused(what: str) -> ValueError:
+    return ValueError(f"{what} is no date of the calendar")
+
+
+# --- DATE: three bytes, as a little-endian number --------------------------------------------------------------------
+
+
+@lru_cache(maxsize=1 << 14)
+def date_text(value: bytes) -> bytes:
+    found = date_value(value)
+    if isinstance(found, XDate):
+        raise _refused(str(found))
+    return found.isoformat().encode()
+
+
+def date_value(value: bytes) -> date | XDate:
+    number = int.from_bytes(value, "little")
+    return _date(number >> 9, number >> 5 & 15, number & 31)
+
+
+def _date(year: int, month: int, day: int) -> date | XDate:
+    try:
+        return date(year, month, day)
+    except ValueError:
+        return XDate(year, month, day)
+
+
+# --- DATETIME: five bytes and the fraction's, big-endian, the sign bit first -----------------------------------------
+
+
+def datetime_text(value: bytes) -> bytes:
+    number = int.from_bytes(value[:5], "big") & 0x7FFFFFFFFF
+    clock = number & 0x1FFFF
+    text = b"%b %02d:%02d:%02d" % (_day(number >> 17), clock >> 12, clock >> 6 & 63, clock & 63)
+    return text + _fraction(value[5:]) if len(value) > 5 else text
+
+
+@lru_cache(maxsize=1 << 14)
+def _day(number: int) -> bytes:
+    """The text of year * 13 + month, and the day in five bits."""
+    year, month = divmod(number >> 5, 13)
+    found = _date(year, month, number & 31)
+    if isinstance(found, XDate):
+        raise _refused(str(found))
+    return found.isoformat().encode()
+
+
+def datetime_value(value: bytes) -> datetime | XTimestamp:
+    number = int.from_bytes(value[:5], "big") & 0x7FFFFFFFFF
+    year, month = divmod(number >> 22, 13)
+    clock = number & 0x1FFFF
+    parts = (year, month, number >> 17 & 31, clock >> 12, clock >> 6 & 63, clock & 63)
+    try:
+        return datetime(*parts, _micros(value[5:]))
+    except ValueError:
+        return XTimestamp(*parts, nanos=_micros(value[5:]) * 1000)
+
+
+# --- TIMESTAMP: seconds since 1970, big-endian, and the fraction's; all zero is the zero date -------------------------
+
+
+def timestamp_text(value: bytes) -> bytes:
+    days, seconds = divmod(int.from_bytes(value[:4], "big"), 86400)
+    minutes, seconds = divmod(seconds, 60)
+    text = b"%b %02d:%02d:%02d" % (_unix_day(days), minutes // 60, minutes % 60, seconds)
+    if not any(value):
+        raise _refused("0000-00-00 00:00:00")
+    return text + _fraction(value[4:]) + b"+00" if len(value) > 4 else text + b"+00"
+
+
+@lru_cache(maxsize=1 << 14)
+def _unix_day(number: int) -> bytes:
+    return (_EPOCH + timedelta(days=number)).date().isoformat().encode()
+
+
+def timestamp_value(value: bytes) -> datetime | XTimestamp:
+    if not any(value):
+        return XTimestamp(utc=True)
+    return _EPOCH + timedelta(seconds=int.from_bytes(value[:4], "big"), microseconds=_micros(value[4:]))
+
+
+# --- TIME: three bytes and the fraction's, big-endian, one number with an offset --------------------------------------
+
+
+def time_text(value: bytes) -> bytes:
+    sign, clock, fraction = _time(value)
+    text = b"%b%02d:%02d:%02d" % (sign, clock >> 12 & 0x3FF, clock >> 6 & 63, clock & 63)
+    return text + _fraction(fraction) if fraction else text
+
+
+def time_value(value: bytes) -> Interval:
+    sign, clock, fraction = _time(value)
+    micros = ((clock >> 12 & 0x3FF) * 3600 + (clock >> 6 & 63) * 60 + (clock & 63)) * 1_000_000 + _micros(fraction)
+    return Interval(micros=-micros if sign else micros)
+
+
+def _time(value: bytes) -> tuple[bytes, int, bytes]:
+    """Sign, clock and fraction; the fraction belongs to the number, so that a negative one borrows from it."""
+    size = len(value) - 3
+    number = int.from_bytes(value, "big") - (0x800000 << 8 * size)
+    sign = b"-" if number < 0 else b""
+    number = abs(number)
+    return sign, number >> 8 * size, (number & (1 << 8 * size) - 1).to_bytes(size, "big")
+
+
+# --- fractions: one byte for two digits -------------------------------------------------------------------------------
+
+
+def _micros(value: bytes) -> int:
+    return int.from_bytes(value, "big") * 10 ** (6 - 2 * len(value))
+
+
+def _fraction(value: bytes) -> bytes:
+    """With its point, without trailing zeros; nothing for none."""
+    if not any(value):
+        return b""
+    return b".%0*d" % (2 * len(value), int.from_bytes(value, "big")) if value[-1] % 10 else _short(value)
+
+
+def _short(value: bytes) -> bytes:
+    return (b".%0*d" % (2 * len(value), int.from_bytes(value, "big"))).rstrip(b"0")

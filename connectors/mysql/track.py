@@ -1,0 +1,81 @@
+"""How far a stream has come: what each transaction's end adds to its place, in each of the three ways to count."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from cdcd.errors import StateRefused
+from connectors.mysql.gtid import GtidSet, Passed
+from connectors.mysql.position import Domains, Gtids, Last, Offset, Place
+
+
+class Track(Protocol):
+    """A transaction is named by two values: origin and number · domain and (server, number) · file and its end."""
+
+    def add(self, one: Any, other: Any) -> None:
+        """It is passed."""
+        ...
+
+    def holds(self, one: Any, other: Any) -> bool:
+        """Whether it was passed already."""
+        ...
+
+    def place(self, last: Last | None) -> Place: ...
+
+
+class GtidTrack:
+    def __init__(self, start: GtidSet) -> None:
+        passed = Passed(start)
+        self._passed = passed
+        self.add = passed.add
+        self.holds = passed.holds
+
+    def place(self, last: Last | None) -> Gtids:
+        return Gtids(self._passed.set(), last)
+
+
+class DomainTrack:
+    def __init__(self, start: Domains) -> None:
+        self._domains = dict(start.domains)
+
+    def add(self, domain: int, at: tuple[int, int]) -> None:
+        self._domains[domain] = at
+
+    def holds(self, domain: int, at: tuple[int, int]) -> bool:
+        return at[1] <= self._domains.get(domain, (0, 0))[1]
+
+    def place(self, last: Last | None) -> Domains:
+        return Domains(dict(self._domains), last)
+
+
+class OffsetTrack:
+    def __init__(self, start: Offset) -> None:
+        self._at = start
+
+    def add(self, file: str, end: int) -> None:
+        self._at = Offset(file, end)
+
+    def holds(self, file: str, end: int) -> bool:
+        return self._at.covers(Offset(file, end))
+
+    def place(self, last: Last | None) -> Offset:
+        return Offset(self._at.file, self._at.at, last)
+
+
+def track(start: Place) -> Track:
+    if isinstance(start, Gtids):
+        return GtidTrack(start.set)
+    if isinstance(start, Domains):
+        return DomainTrack(start)
+    return OffsetTrack(start)
+
+
+def covers(place: Place, other: Place) -> bool:
+    """Place.covers, of places that must be of one kind."""
+    if type(place) is not type(other):
+        raise StateRefused(
+            f"places of two kinds: {place} and {other}",
+            why="the server began or ceased to use GTIDs since the checkpoint",
+            hint="set gtid_mode as it was, or cdcd drop and load anew",
+        )
+    return place.covers(other)  # type: ignore[arg-type]
