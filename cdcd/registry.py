@@ -17,7 +17,9 @@ from cdcd.errors import UsageError
 
 CONNECTORS: Mapping[str, str] = {
     "jsonlines": "connectors.jsonlines.connector",
+    "mariadb": "connectors.mysql.connector",
     "memory": "connectors.memory.connector",
+    "mysql": "connectors.mysql.connector",
     "postgres": "connectors.postgres.connector",
     "postgresql": "connectors.postgres.connector",
 }

@@ -136,6 +136,10 @@ class Wire:
         self._wake.check()
         return Unreachable("the connection to the server ended", why=why)
 
+    def release(self) -> None:
+        """Give the connection back to PyMySQL: what was asked has been answered to its end."""
+        self._socket.setblocking(True)
+
     def close(self) -> None:
         drop(self._connection)
 

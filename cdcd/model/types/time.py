@@ -42,7 +42,9 @@ class XDate:
     def __str__(self) -> str:
         if self.special:
             return _infinity(self.special)
-        year, era = (self.year, "") if self.year > 0 else (1 - self.year, " BC")
+        # A date without a day or a month (MySQL) has no era either.
+        whole = self.month and self.day
+        year, era = (self.year, "") if self.year > 0 or not whole else (1 - self.year, " BC")
         return f"{year:04}-{self.month:02}-{self.day:02}{era}"
 
 

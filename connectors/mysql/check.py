@@ -1,0 +1,90 @@
+"""Everything that would go wrong at a MySQL or MariaDB source, found before anything is started; changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+
+from cdcd.contracts import Finding
+from cdcd.errors import CdcdError
+from cdcd.model.table import Table
+from connectors.mysql.ask import Asker
+from connectors.mysql.fields import offer
+from connectors.mysql.findings import finding
+from connectors.mysql.names import quote_table
+from connectors.mysql.server import Server
+
+SHORT = 86400
+"""Seconds of log below which an outage over a night is one too long."""
+
+_SETTINGS = (
+    "log_bin", "binlog_format", "binlog_row_image", "binlog_row_value_options", "binlog_expire_logs_seconds",
+    "expire_logs_days", "log_replica_updates", "log_slave_updates",
+)  # fmt: skip
+
+
+def check_source(asker: Asker, server: Server, tables: Sequence[Table]) -> list[Finding]:
+    names = ", ".join(f"'{name}'" for name in _SETTINGS)
+    found = asker.ask(f"SHOW GLOBAL VARIABLES WHERE Variable_name IN ({names})")
+    settings = {str(name): str(value) for name, value in found}
+    return [*_settings(settings), *_rights(asker, server), *_tables(asker, tables)]
+
+
+def _settings(settings: Mapping[str, str]) -> Iterator[Finding]:
+    if settings.get("log_bin") != "ON":
+        yield finding("MY-LOG", "the server keeps no binary log", "log_bin = OFF", "start it with --log-bin")
+    if (format := settings.get("binlog_format", "ROW")) != "ROW":
+        yield finding("MY-FORMAT", "the server logs statements, not rows", f"binlog_format = {format}",
+                      "SET PERSIST binlog_format = 'ROW' -- and end the sessions that began before")  # fmt: skip
+    if (image := settings.get("binlog_row_image", "FULL")) not in ("FULL", "NOBLOB"):
+        yield finding("MY-IMAGE", "inserted rows come without the columns that took their default",
+                      f"binlog_row_image = {image}", "SET PERSIST binlog_row_image = 'FULL'")  # fmt: skip
+    if settings.get("binlog_row_value_options"):
+        yield finding("MY-PARTIAL-JSON", "updates of JSON values come as differences, which cdcd does not read",
+                      f"binlog_row_value_options = {settings['binlog_row_value_options']}",
+                      "SET PERSIST binlog_row_value_options = ''")  # fmt: skip
+    kept = int(float(settings.get("binlog_expire_logs_seconds") or 0))
+    if 0 < kept < SHORT:
+        yield finding("MY-RETENTION", "logs are removed so soon that an outage, or a load, may outlast them",
+                      f"binlog_expire_logs_seconds = {kept}",
+                      "SET PERSIST binlog_expire_logs_seconds = 604800")  # fmt: skip
+
+
+def _rights(asker: Asker, server: Server) -> Iterator[Finding]:
+    """By trying them: roles and partial revokes show themselves only so."""
+    status = "SHOW BINARY LOG STATUS" if not server.mariadb and server.version >= (8, 2, 0) else "SHOW MASTER STATUS"
+    try:
+        asker.ask(status)
+    except CdcdError as error:
+        yield finding("MY-CLIENT", "the user may not see where the log stands", error.what,
+                      "GRANT REPLICATION CLIENT ON *.* TO …")  # fmt: skip
+    ask = "SHOW REPLICA HOSTS" if server.mariadb else "SHOW REPLICAS"
+    try:
+        asker.ask(ask)
+    except CdcdError as error:
+        if not server.mariadb:  # there it is another right than the one to read
+            yield finding("MY-REPLICATION", "the user may not read the log", error.what,
+                          "GRANT REPLICATION SLAVE ON *.* TO …")  # fmt: skip
+
+
+def _tables(asker: Asker, tables: Sequence[Table]) -> Iterator[Finding]:
+    for table in tables:
+        try:
+            asker.ask(f"SELECT 1 FROM {quote_table(table)} LIMIT 0")
+        except CdcdError as error:
+            yield finding("MY-SELECT", f"{table.id} cannot be read", error.what, f"GRANT SELECT ON {table.id} TO …")
+        if not table.key:
+            yield finding("MY-KEYLESS", f"{table.id} has no key: its rows are told apart by all their columns",
+                          mend=f"ALTER TABLE {quote_table(table)} ADD PRIMARY KEY (…)")  # fmt: skip
+
+
+def left_out(tables: Sequence[Table], named: Collection[str]) -> list[tuple[str, Finding]]:
+    """Tables with a column that cannot be carried."""
+    found = []
+    for table in tables:
+        for column in table.carried:
+            try:
+                offer(column)
+            except CdcdError as error:
+                found.append((table.id, finding("MY-TYPE", f"{table.id} cannot be carried", error.what)))
+                break
+    return found

@@ -1,0 +1,119 @@
+"""Rows of a SELECT, framed from the socket by ourselves, as bytes in the sink's form: generated functions per table.
+
+A row of the text protocol is one packet: each value with its length before it, NULL as one byte ("Text Resultset Row"
+in the protocol's reference).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from cdcd.errors import PoisonRow, Unreachable
+from cdcd.rows import CANONICAL, compile_function, join_expression
+from connectors.mysql.fields import Filling
+from connectors.mysql.malformed import malformed
+from connectors.mysql.tablemap import length
+from connectors.mysql.texts import texts
+from connectors.mysql.wire import LARGEST, Wire, server_error
+
+_QUERY = 3
+
+
+class RowCode:
+    """The functions of one table, whose values come in the order of its form's columns.
+
+    `rows(data, at, limit, put)` takes the whole packets from `at` and gives where it ended: before one that has not
+    come whole, or that is no row of less than 16 MB. `row(data, at, end)` makes the row that stands there.
+    """
+
+    def __init__(self, filling: Filling) -> None:
+        form = filling.form
+        self._table = form.table.id
+        self.columns = len(form.columns)
+        expression, names = join_expression(form.layout, [f"f{place}" for place in range(len(form.columns))])
+        by_name = {column.name: column for column in form.table.carried}
+        body: list[str] = []
+        used: dict[str, Any] = dict(form.names)
+        for place, (name, field) in enumerate(zip(form.columns, form.fields, strict=True)):
+            offered, wire = texts(by_name[name]), filling.wires[name]
+            steps = (offered.wires[CANONICAL if wire == CANONICAL else "text"], field.takes[wire])
+            used |= offered.names
+            body += _value(place, [step for step in steps if step != "v"])
+        used |= {**names, "_null": form.layout.null, "_length": length, "_cut": self._cut, "_refused": self._refused}
+        row = ["def row(data, q, end):", *("    " + line for line in body)]
+        row += ["    if q != end:", "        raise _cut()", f"    return {expression}"]
+        self.row: Callable[[bytes, int, int], bytes] = compile_function("row", row, used)
+        lines = [
+            "def rows(data, at, limit, put):",
+            "    try:",
+            "        while at + 4 < limit:",
+            "            size = data[at] | data[at + 1] << 8 | data[at + 2] << 16",
+            "            q = at + 4",
+            "            end = q + size",
+            f"            if end > limit or size == {LARGEST} or data[q] >= 254:",
+            "                return at",
+            *("            " + line for line in body),
+            "            if q != end:",
+            "                raise _cut()",
+            f"            put({expression})",
+            "            at = end",
+            "    except ValueError as error:",
+            "        raise _refused(error) from error",
+            "    return at",
+        ]
+        self.rows: Callable[[bytes, int, int, Callable[[bytes], None]], int] = compile_function("rows", lines, used)
+
+    def _cut(self) -> Exception:
+        return malformed(f"a row of {self._table} is longer or shorter than its columns")
+
+    def _refused(self, error: ValueError) -> Exception:
+        return PoisonRow("a value cannot be written in the target's form", why=str(error), table=self._table)
+
+
+def _value(place: int, steps: list[str]) -> list[str]:
+    """Lines that make a field of the value at `q`."""
+    return [
+        "n = data[q]",
+        "if n == 251:",
+        f"    f{place} = _null",
+        "    q += 1",
+        "else:",
+        "    if n < 251:",
+        "        q += 1",
+        "    else:",
+        "        n, q = _length(data, q)",
+        "    v = data[q : q + n]",
+        "    q += n",
+        *(f"    v = {step}" for step in steps),
+        f"    f{place} = v",
+    ]
+
+
+def copy_out(wire: Wire, sql: str, code: RowCode, counts: dict[str, int], patience: float) -> Iterator[bytes]:
+    """Run a SELECT of the form's columns on a wire that is idle, and give its rows in pieces. `patience`: seconds
+    that the server may take for a row."""
+    wire.command(bytes([_QUERY]) + sql.encode())
+    if length(wire.packet(patience), 0)[0] != code.columns:
+        raise malformed("a result of another number of columns")
+    for _ in range(code.columns + 1):  # their descriptions, and the packet that ends these
+        wire.packet(patience)
+    made: list[bytes] = []
+    while True:
+        wire.pos = code.rows(wire.data, wire.pos, wire.limit, made.append)
+        packet = wire.joined()
+        over = packet is not None and packet[0] >= 254 and (len(packet) < 9 or packet[0] == 255)
+        if packet is not None and not over:
+            made.append(code.row(packet, 0, len(packet)))
+        if made:
+            counts["rows"] += len(made)
+            piece = b"".join(made)
+            counts["bytes"] += len(piece)
+            made.clear()
+            yield piece
+        if packet is not None and over:
+            if packet[0] == 255:
+                raise server_error(packet)
+            return
+        if packet is None and not wire.more(patience):
+            raise Unreachable(f"the server has sent nothing for {patience:g} s", why="it was asked for rows")

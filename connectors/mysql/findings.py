@@ -1,0 +1,22 @@
+"""Everything a check of a MySQL or MariaDB server can find: its stable id, how grave it is, and what it means."""
+
+from __future__ import annotations
+
+from cdcd.contracts import Finding
+
+FINDINGS: dict[str, tuple[str, str]] = {
+    "MY-LOG": ("error", "The server keeps no binary log."),
+    "MY-FORMAT": ("error", "`binlog_format` is not ROW: statements are logged, not the rows that they changed."),
+    "MY-IMAGE": ("error", "`binlog_row_image` is MINIMAL: inserted rows lack the columns that took their default."),
+    "MY-PARTIAL-JSON": ("error", "`binlog_row_value_options`: updates of JSON come as differences."),
+    "MY-RETENTION": ("warning", "`binlog_expire_logs_seconds` is less than a day: nothing else keeps the log."),
+    "MY-CLIENT": ("error", "The user lacks REPLICATION CLIENT (MariaDB: BINLOG MONITOR)."),
+    "MY-REPLICATION": ("error", "The user lacks REPLICATION SLAVE."),
+    "MY-SELECT": ("error", "The user may not read a table that is selected."),
+    "MY-KEYLESS": ("warning", "A table has neither a primary key nor a unique one that holds each row."),
+    "MY-TYPE": ("warning", "A table has a column of a type or character set that cdcd does not know: left out."),
+}
+
+
+def finding(id: str, message: str, evidence: str = "", mend: str = "") -> Finding:
+    return Finding(id, FINDINGS[id][0], message, evidence, mend)

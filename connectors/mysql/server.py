@@ -1,0 +1,107 @@
+"""What a server is and where its log stands: the differences between MySQL and MariaDB, in one place."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from cdcd.errors import OtherServer, SlotLost, Stopped
+from cdcd.model.position import Identity
+from connectors.mysql.ask import Asker, rows
+from connectors.mysql.gtid import GtidSet
+from connectors.mysql.login import Connection
+from connectors.mysql.position import Domains, Gtids, Offset, Place
+
+_VERSION = re.compile(r"(\d+)\.(\d+)\.(\d+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """`gtids`: its log has them (MariaDB's always). `sums`: binlog_checksum is not NONE. `uuid`: MariaDB has none, so
+    its server_id stands there."""
+
+    mariadb: bool
+    version: tuple[int, int, int]
+    uuid: str
+    gtids: bool
+    sums: bool
+
+    @property
+    def product(self) -> str:
+        return "mariadb" if self.mariadb else "mysql"
+
+    @property
+    def identity(self) -> Identity:
+        return Identity(self.product, self.uuid, 1, "")
+
+
+def read_server(connection: Connection) -> Server:
+    """Asks a server what it is; Stopped where it is none that can be read."""
+    ((text, sums, number),) = rows(connection, "SELECT VERSION(), @@GLOBAL.binlog_checksum, @@GLOBAL.server_id")
+    match = _VERSION.match(text)
+    version = (int(match[1]), int(match[2]), int(match[3])) if match else (0, 0, 0)
+    mariadb = "mariadb" in text.lower()
+    if version < ((10, 6, 0) if mariadb else (8, 0, 0)):
+        raise Stopped(f"the server is {text}", why="cdcd reads MySQL from 8.0 and MariaDB from 10.6 on")
+    uuid, gtids = str(number), True
+    if not mariadb:
+        ((uuid, mode),) = rows(connection, "SELECT @@GLOBAL.server_uuid, @@GLOBAL.gtid_mode")
+        gtids = mode == "ON"
+    return Server(mariadb, version, str(uuid), gtids, str(sums).upper() != "NONE")
+
+
+def read_head(connection: Connection, server: Server) -> Place:
+    """The end of the log as of now, as far as it is committed."""
+    if server.mariadb:
+        ((text,),) = rows(connection, "SELECT @@GLOBAL.gtid_binlog_pos")
+        return Domains.parse(text or "")
+    if server.gtids:
+        ((text,),) = rows(connection, "SELECT @@GLOBAL.gtid_executed")
+        return Gtids(GtidSet.parse(text))
+    status = "SHOW BINARY LOG STATUS" if server.version >= (8, 2, 0) else "SHOW MASTER STATUS"
+    found = rows(connection, status)
+    if not found:
+        raise Stopped("the server keeps no binary log", hint="start it with --log-bin")
+    return Offset(str(found[0][0]), int(found[0][1]))
+
+
+def verify_place(asker: Asker, server: Server, place: Place) -> GtidSet:
+    """That nothing from the place on is lost, and that the server has been there; which GTIDs it has purged. Where
+    MariaDB has lost something it says so when the dump begins."""
+    if isinstance(place, Gtids):
+        ((executed, purged),) = asker.ask("SELECT @@GLOBAL.gtid_executed, @@GLOBAL.gtid_purged")
+        _verify_sets(place.set, GtidSet.parse(executed), GtidSet.parse(purged))
+        return GtidSet.parse(purged)
+    if isinstance(place, Offset):
+        _verify_file(place, {str(name): int(size) for name, size, *_ in asker.ask("SHOW BINARY LOGS")})
+    return GtidSet({})
+
+
+def _verify_sets(stored: GtidSet, executed: GtidSet, purged: GtidSet) -> None:
+    if not executed.covers(stored):
+        raise OtherServer(
+            "the server has not executed all that the checkpoint holds",
+            why=f"it lacks {stored - executed}: it was reset or restored, it is a replica that is behind, or it is "
+            "another server",
+            hint="find the right server, wait for the replica, or cdcd drop and load anew",
+        )
+    if not stored.covers(purged):
+        raise lost(f"the server has purged {purged - stored}, which we have not read")
+
+
+def _verify_file(place: Offset, files: dict[str, int]) -> None:
+    if place.file not in files:
+        if any(Offset(name, 0).covers(Offset(place.file, 1)) for name in files):
+            raise lost(f"the server has purged {place.file}")
+        raise OtherServer(f"the server's log has no {place.file} yet", why="it was reset, or it is another server")
+    if place.at > files[place.file]:
+        raise OtherServer(f"{place.file} ends at {files[place.file]}, before {place}", why="the server was restored")
+
+
+def lost(what: str) -> SlotLost:
+    return SlotLost(
+        what,
+        why="logs are kept for binlog_expire_logs_seconds, and nothing holds them back for a reader",
+        hint="cdcd drop, then run again, which loads anew; keep logs for longer: "
+        "SET PERSIST binlog_expire_logs_seconds = 604800",
+    )

@@ -1,0 +1,234 @@
+"""A fixed state of the tables, at an exact place of the log, and the reading of chunks from it.
+
+While one session holds LOCK TABLES … READ on all tables, nobody has an open change of them: so the readers' snapshots
+that begin then hold exactly what is committed, and the end of the log is their place (T-MY-11). The lock is held for as
+long as it takes to begin these few transactions.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from queue import Empty, SimpleQueue
+
+import pymysql
+
+from cdcd.contracts import Blocks
+from cdcd.errors import SnapshotLost, Transient
+from cdcd.log import get_logger
+from cdcd.model.chunk import Chunk
+from cdcd.model.table import Table
+from cdcd.rows import RowForm
+from cdcd.wake import Wake
+from connectors.mysql.ask import rows
+from connectors.mysql.copy_out import RowCode, copy_out
+from connectors.mysql.errors import translating
+from connectors.mysql.fields import choose
+from connectors.mysql.login import Connection, cut, drop
+from connectors.mysql.names import quote, quote_table
+from connectors.mysql.position import Place
+from connectors.mysql.server import Server, read_head
+from connectors.mysql.texts import selected
+from connectors.mysql.types import INTEGERS, native_of
+from connectors.mysql.wire import Wire
+
+log = get_logger("mysql.snapshot")
+
+READERS = 4
+"""Sessions that hold the snapshot: as many chunks are read side by side."""
+
+TRIES = 3
+PATIENCE = 3600.0
+"""Seconds that a server may take for a row of a chunk."""
+
+_LOCK_TIMEOUT = 1205
+_AUTO = re.compile(r" AUTO_INCREMENT=\d+")
+
+Connect = Callable[[], Connection]
+Identity = tuple[str, str]
+"""What a table is: when it was made, and how."""
+
+
+class MysqlSnapshot:
+    """Lives as long as its sessions. `position` is its place in the log."""
+
+    def __init__(
+        self, position: Place, readers: Sequence[Connection], identities: Mapping[str, Identity], connect: Connect,
+        wake: Wake,
+    ) -> None:  # fmt: skip
+        self.position = position
+        self._readers = list(readers)
+        self._free: SimpleQueue[Connection] = SimpleQueue()
+        for reader in readers:
+            self._free.put(reader)
+        self._identities = identities
+        self._connect = connect
+        self._wake = wake
+        self._lock = threading.Lock()
+        self._closed = False
+
+    @property
+    def readable(self) -> bool:
+        return bool(self._identities)
+
+    def read(self, table: Table, chunk: Chunk, forms: Sequence[RowForm]) -> Blocks:
+        filling = choose(forms)
+        reader = self._take()
+        try:
+            with translating(self._wake, table=table.id):
+                # The savepoint bounds the metadata lock: an ALTER waits for this chunk, not for the snapshot (T-MY-14).
+                rows(reader, "SAVEPOINT chunk")
+                rows(reader, f"SELECT 1 FROM {quote_table(table)} LIMIT 0")
+                self._verify(table)
+        except BaseException:
+            self._give_up(reader)
+            raise
+        counts = {"rows": 0, "bytes": 0}
+        by_name = {column.name: column for column in table.carried}
+        wanted = ", ".join(selected(by_name[name]) for name in filling.form.columns)
+        sql = f"SELECT {wanted} FROM {quote_table(table)}{condition(table, chunk)}"
+        return Blocks(filling.form, self._pieces(reader, sql, RowCode(filling), counts, table), counts)
+
+    def _pieces(
+        self, reader: Connection, sql: str, code: RowCode, counts: dict[str, int], table: Table
+    ) -> Iterator[bytes]:
+        done = False
+        try:
+            wire = Wire(reader, self._wake)
+            yield from copy_out(wire, sql, code, counts, PATIENCE)
+            wire.release()
+            with translating(self._wake, table=table.id):
+                rows(reader, "ROLLBACK TO SAVEPOINT chunk")
+            done = True
+        finally:
+            if done:
+                self._free.put(reader)
+            else:
+                self._give_up(reader)
+
+    def _take(self) -> Connection:
+        while True:
+            self._wake.check()
+            with self._lock:
+                if self._closed or not self._readers:
+                    raise SnapshotLost("the snapshot has gone", why="the sessions that held it have ended")
+            with suppress(Empty):
+                return self._free.get(timeout=0.1)
+
+    def _give_up(self, reader: Connection) -> None:
+        """A session in the middle of something holds no snapshot that could be trusted."""
+        with self._lock:
+            if reader in self._readers:
+                self._readers.remove(reader)
+        drop(reader)
+
+    def _verify(self, table: Table) -> None:
+        """Under the metadata lock: that the name still means the table that it meant (T-MY-12)."""
+        asker = self._connect()
+        try:
+            now = identity(asker, table)
+        finally:
+            drop(asker)
+        if self._identities.get(table.id) != now:
+            raise SnapshotLost(
+                "the table changed under the snapshot", why="it was altered, truncated, or swapped", table=table.id
+            )
+
+    def interrupt(self) -> None:
+        self._wake.set()
+        with self._lock:
+            for reader in self._readers:
+                cut(reader)
+
+    def close(self) -> None:
+        with self._lock:
+            self._closed = True
+            readers, self._readers = self._readers, []
+        for reader in readers:
+            drop(reader)
+
+
+def condition(table: Table, chunk: Chunk) -> str:
+    """The chunk's range, as a WHERE clause. Bounds are of whole numbers: see `bounds`."""
+    if chunk.whole:
+        return ""
+    name = quote(chunk.columns[0])
+    parts = [f"{name} >= {int(chunk.low[0])}"] if chunk.low is not None else []
+    parts += [f"{name} < {int(chunk.high[0])}"] if chunk.high is not None else []
+    return " WHERE " + " AND ".join(parts)
+
+
+def identity(connection: Connection, table: Table) -> Identity:
+    """SnapshotLost where there is no such table."""
+    query = "SELECT CREATE_TIME FROM information_schema.TABLES WHERE TABLE_SCHEMA = %s AND TABLE_NAME = %s"
+    found = rows(connection, query, table.schema, table.name)
+    if not found:
+        raise SnapshotLost("the table is gone", table=table.id)
+    ((_, text),) = rows(connection, f"SHOW CREATE TABLE {quote_table(table)}")
+    return str(found[0][0]), _AUTO.sub("", text)
+
+
+def take(
+    connect: Connect, server: Server, tables: Sequence[Table], wake: Wake, opened: list[Connection]
+) -> MysqlSnapshot:
+    """A snapshot of these tables. Blocks behind whoever has changed one and not committed: logs who, and after TRIES
+    is Transient. `opened`: the sessions, to be cut when somebody interrupts."""
+    try:
+        locker = connect()
+        opened.append(locker)
+        readers: list[Connection] = []
+        for _ in range(READERS):
+            readers.append(connect())
+            opened.append(readers[-1])
+        with translating(wake):
+            for reader in readers:
+                rows(reader, "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+            _lock(locker, tables, wake)
+            for reader in readers:
+                rows(reader, "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")
+            place = read_head(locker, server)
+            identities = {table.id: identity(locker, table) for table in tables}
+            rows(locker, "UNLOCK TABLES")
+        opened.clear()
+        drop(locker)
+        return MysqlSnapshot(place, readers, identities, connect, wake)
+    except BaseException:
+        for session in opened:
+            drop(session)
+        opened.clear()
+        raise
+
+
+def _lock(locker: Connection, tables: Sequence[Table], wake: Wake) -> None:
+    """LOCK TABLES all of them READ."""
+    if not tables:
+        return
+    names = ", ".join(f"{quote_table(table)} READ" for table in tables)
+    for number in range(1, TRIES + 1):
+        wake.check()
+        try:
+            began = time.monotonic()
+            rows(locker, f"LOCK TABLES {names}")
+            if time.monotonic() - began > 1:
+                log.info("tables locked", seconds=round(time.monotonic() - began, 1))
+            return
+        except pymysql.err.OperationalError as error:
+            if error.args[0] != _LOCK_TIMEOUT:
+                raise
+            log.warning("the tables could not be locked for a snapshot", attempt=number)
+    raise Transient(
+        "the tables could not be locked for a snapshot",
+        why="a transaction that has changed one is open for longer than we wait, so as not to hold others up",
+        hint="SHOW PROCESSLIST shows open transactions; XA RECOVER those that were prepared",
+    )
+
+
+def numeric_key(table: Table) -> str | None:
+    """The key's first column, where whole numbers stand in it."""
+    if table.key and native_of(table.key_columns[0]).name in INTEGERS:
+        return table.key[0]
+    return None
+
