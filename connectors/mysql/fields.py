@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from ipaddress import IPv4Address, IPv6Address
+from socket import AF_INET, AF_INET6, inet_ntop
 from struct import pack, unpack
 from typing import Any
 from uuid import UUID
@@ -115,8 +115,8 @@ def _offer(column: Column, native: Native) -> _Offer:
     if name == "uuid":
         return _by_value("uuid", "$UUID(bytes=$plain(v))", {"UUID": UUID, "plain": uuid_bytes})
     if name in ("inet4", "inet6"):
-        size, kind = (4, IPv4Address) if name == "inet4" else (16, IPv6Address)
-        return _by_value("inet", f"str($kind(v.ljust({size}, b'\\0')))", {"kind": kind})
+        size, kind = (4, AF_INET) if name == "inet4" else (16, AF_INET6)
+        return _by_value("inet", f"$text({int(kind)}, v.ljust({size}, b'\\0'))", {"text": inet_ntop})
     if name == "vector":
         return {CANONICAL: "$value(v)", ANY_TEXT: "$text(v)"}, {"value": vector_value, "text": vector_text}
     if family == "bytes":

@@ -127,8 +127,4 @@ def _fraction(value: bytes) -> bytes:
     """With its point, without trailing zeros; nothing for none."""
     if not any(value):
         return b""
-    return b".%0*d" % (2 * len(value), int.from_bytes(value, "big")) if value[-1] % 10 else _short(value)
-
-
-def _short(value: bytes) -> bytes:
     return (b".%0*d" % (2 * len(value), int.from_bytes(value, "big"))).rstrip(b"0")

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import replace
 from typing import Any, Protocol
 
+import pytest
+
 from cdcd.contracts import Sink, Source
+from cdcd.model.position import Identity
 from cdcd.model.table import Table
 from cdcd.rows import RowForm
 from connectors.memory import form as text_form
@@ -21,7 +25,22 @@ class OpenTransaction(Protocol):
 
 
 class SourceCase(ABC):
-    """A server that is read, and the test's own hands in it."""
+    """A server that is read, and the test's own hands in it.
+
+    `has`: what not every product has: a "slot", which keeps the log for a reader and knows what was acknowledged;
+    "truncate" of several tables in one statement; "sequences" with names.
+    """
+
+    has = frozenset({"slot", "truncate", "sequences"})
+
+    def needs(self, what: str) -> None:
+        """The test is not for products without it."""
+        if what not in self.has:
+            pytest.skip(f"this product has no such thing: {what}")
+
+    def elsewhere(self, identity: Identity) -> Identity:
+        """As a checkpoint of another server would have it."""
+        return replace(identity, system="1")
 
     @abstractmethod
     def source(self, bound: int = 1 << 20) -> Source:

@@ -8,6 +8,7 @@ import pytest
 
 from tests.contract.case import SinkCase, SourceCase
 from tests.contract.memory import MemorySinkCase, MemorySourceCase
+from tests.contract.mysql import MysqlSourceCase
 from tests.contract.postgres import PostgresSinkCase, PostgresSourceCase
 from tests.servers import matrix
 from tests.servers.database import ICU
@@ -38,6 +39,14 @@ def _postgres_sink(version: int, options: str = "") -> Callable[[pytest.FixtureR
     return case
 
 
+def _mysql_source(product: str) -> Callable[[pytest.FixtureRequest], SourceCase]:
+    def case(request: pytest.FixtureRequest) -> SourceCase:
+        server = request.getfixturevalue("mysql_servers")(product)
+        return MysqlSourceCase(request.getfixturevalue("mysql_on")(server, "menu"))
+
+    return case
+
+
 SOURCES: dict[str, Callable[[pytest.FixtureRequest], SourceCase]] = {
     f"postgres{version}": _postgres_source(version) for version in (matrix.OTHERS if matrix.WANTED else matrix.USUAL)
 }
@@ -47,6 +56,8 @@ SINKS: dict[str, Callable[[pytest.FixtureRequest], SinkCase]] = {
 if not matrix.WANTED:
     SOURCES["postgres15 icu"] = _postgres_source(15, ICU)
     SOURCES["memory"] = _memory_source
+    SOURCES["mysql"] = _mysql_source("mysql")
+    SOURCES["mariadb"] = _mysql_source("mariadb")
     SINKS["postgres15 icu"] = _postgres_sink(15, ICU)
     SINKS["memory"] = _memory_sink
 

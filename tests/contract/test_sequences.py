@@ -11,6 +11,7 @@ from tests.contract.changes import ITEMS
 
 @pytest.mark.failure("TG-03", "T-DB-1")
 def test_a_source_tells_the_last_value(at: SourceCase) -> None:
+    at.needs("sequences")
     at.create(ITEMS)
     at.sequence("counter", 41)
     source = at.source()

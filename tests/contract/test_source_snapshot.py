@@ -131,6 +131,7 @@ class TestPrepare:
         again.close()
 
     def test_a_slot_that_nobody_intended_is_refused(self, at: SourceCase, source: Source) -> None:
+        at.needs("slot")
         prepare(source)[0].close()
         source.close()
         again = at.source()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 
 import pytest
 
@@ -84,6 +83,7 @@ class TestWhatComes:
 
     def test_a_truncate_of_several_tables_is_one(self, at: SourceCase) -> None:
         with following(at) as (source, _, _):
+            at.needs("truncate")
             at.commit(item(1), Truncate((ITEMS, LINES)), item(2))
             came = events(read(source)[0])
             assert [event[0] for event in came] == ["insert", "truncate", "insert"]
@@ -224,6 +224,7 @@ class TestRestart:
             again.close()
 
     def test_acknowledged_is_what_was_said_and_no_more(self, at: SourceCase) -> None:
+        at.needs("slot")
         with following(at) as (source, checkpoint, tables):
             at.commit(item(1))
             first = read(source)[0][-1].position
@@ -253,7 +254,7 @@ class TestRestart:
             source.close()
             again = at.source()
             with pytest.raises(OtherServer):
-                again.open(checkpoint, replace(identity, system="1"), forms(tables))
+                again.open(checkpoint, at.elsewhere(identity), forms(tables))
             again.close()
 
 
