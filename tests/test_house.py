@@ -38,6 +38,7 @@ FOR_CONNECTORS = {
 }
 
 HOMES = {
+    "pymysql": ("connectors/mysql/",),
     "psycopg": ("connectors/postgres/",),
     "psycopg2": ("connectors/postgres/",),
     "typer": ("cdcd/cli/",),
@@ -45,6 +46,7 @@ HOMES = {
     "prometheus_client": ("cdcd/metrics.py", "cdcd/status.py"),
     "structlog": ("cdcd/log.py",),
     "pydantic": ("cdcd/config.py", "cdcd/mistakes.py"),
+    "zstandard": ("connectors/mysql/events.py",),
 }
 """Where each third-party package is at home: files, or folders."""
 

@@ -92,12 +92,12 @@ def named(number: int, message: str, **where: object) -> CdcdError:
     if number == 1236:
         for words, (kind, advice) in DUMP:
             if words.search(text):
-                return kind(f"the server ended the stream: {text}", hint=advice, errno=number, **where)
-        return Stopped(f"the server ended the stream: {text}", errno=number, **where)
+                return kind(f"the server ended the stream: {text}", why="", hint=advice, errno=number, **where)
+        return Stopped(f"the server ended the stream: {text}", why="", hint="", errno=number, **where)
     kind, advice = BY_NUMBER.get(number, (Stopped, ""))
     if issubclass(kind, PoisonRow):
         text = _SHOWS_VALUE.sub("'…'", text)  # a value belongs into no log
-    return kind(text or "the connection to the server ended", hint=advice, errno=number or None, **where)
+    return kind(text or "the connection to the server ended", why="", hint=advice, errno=number or None, **where)
 
 
 def translate(error: BaseException, **where: object) -> CdcdError:
@@ -108,11 +108,11 @@ def translate(error: BaseException, **where: object) -> CdcdError:
         number = error.args[0] if error.args and isinstance(error.args[0], int) else 0
         message = str(error.args[1]) if len(error.args) > 1 else str(error)
         if isinstance(error, pymysql.err.InterfaceError) or number == 0:
-            return Unreachable("the connection to the server ended", why=message, **where)
+            return Unreachable("the connection to the server ended", why=message, hint="", **where)
         return named(number, message, **where)
     if isinstance(error, OSError):
-        return Unreachable(f"the connection to the server ended: {error}", **where)
-    return CdcdError(f"{type(error).__name__}: {error}", **where)
+        return Unreachable(f"the connection to the server ended: {error}", why="", hint="", **where)
+    return CdcdError(f"{type(error).__name__}: {error}", why="", hint="", **where)
 
 
 @contextmanager

@@ -120,7 +120,7 @@ def _time(value: bytes) -> tuple[bytes, int, bytes]:
 
 
 def _micros(value: bytes) -> int:
-    return int.from_bytes(value, "big") * 10 ** (6 - 2 * len(value))
+    return int.from_bytes(value, "big") * int(10 ** (6 - 2 * len(value)))
 
 
 def _fraction(value: bytes) -> bytes:

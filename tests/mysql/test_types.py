@@ -4,12 +4,12 @@ python-mysql-replication reads from the same log."""
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from contextlib import closing
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
+from cdcd.contracts import Source
 from cdcd.model.chunk import Chunk
 from cdcd.model.group import Group, Rows
 from cdcd.model.position import Checkpoint
@@ -124,18 +124,17 @@ def cases(product: str) -> dict[str, tuple[str, ...]]:
 
 
 @pytest.fixture
-def table(mysql_db: MySQLDatabase) -> Iterator[tuple[MySQLDatabase, dict[str, tuple[str, ...]]]]:
+def table(mysql_db: MySQLDatabase) -> tuple[MySQLDatabase, dict[str, tuple[str, ...]]]:
     types = cases(mysql_db.server.product)
     columns = ", ".join(f"c{number} {type}" for number, type in enumerate(types))
     mysql_db.sql(f"CREATE TABLE t (id int PRIMARY KEY AUTO_INCREMENT, {columns}) ROW_FORMAT=DYNAMIC")
-    yield mysql_db, types
+    return mysql_db, types
 
 
 def fill(database: MySQLDatabase, types: dict[str, tuple[str, ...]]) -> None:
     """A row for each value, all others NULL; a row with the first of each; a row of NULLs."""
-    statements = [
-        f"INSERT INTO t (c{number}) VALUES ({value})" for number, values in enumerate(types.values()) for value in values
-    ]
+    each = [(number, value) for number, values in enumerate(types.values()) for value in values]
+    statements = [f"INSERT INTO t (c{number}) VALUES ({value})" for number, value in each]
     names = ", ".join(f"c{number}" for number in range(len(types)))
     firsts = ", ".join(values[0] for values in types.values())
     statements += [f"INSERT INTO t ({names}) VALUES ({firsts})", "INSERT INTO t () VALUES ()"]
@@ -143,7 +142,8 @@ def fill(database: MySQLDatabase, types: dict[str, tuple[str, ...]]) -> None:
 
 
 def streamed(groups: list[Group]) -> list[bytes]:
-    return [row for group in groups for step in group.steps if isinstance(step, Rows) for row in step.logs.popitem()[1].rows]
+    logs = [log for group in groups for step in group.steps if isinstance(step, Rows) for log in step.logs.values()]
+    return [row for log in logs for row in log.rows]
 
 
 @pytest.mark.parametrize("level", ["NO_LOG", "MINIMAL", "FULL"])
@@ -165,7 +165,7 @@ def test_load_and_stream_agree(
             snapshot = source.prepare([found], source.intent(), load=True)
             loaded = b"".join(snapshot.read(found, Chunk(found.id, 0), [form]).data).split(TAIL)[:-1]
             source.open(Checkpoint(place), source.identity(), {found.id: [form]})
-            came = [row.removesuffix(TAIL) for row in streamed(read(source)[0])]
+            came = [row.removesuffix(TAIL) for row in streamed(read(cast(Source, source))[0])]
             names = ["id", *types]
             for one, other in zip(sorted(loaded), sorted(came), strict=True):
                 for name, left, right in zip(names, one.split(BETWEEN), other.split(BETWEEN), strict=True):
@@ -185,7 +185,7 @@ def test_json_is_the_servers_own_text(table: tuple[MySQLDatabase, dict[str, tupl
         place = source.head()
         fill(database, types)
         source.open(Checkpoint(place), source.identity(), {found.id: [text_form(found)]})
-        came = [row.split(BETWEEN)[1 + number] for row in streamed(read(source)[0])]
+        came = [row.split(BETWEEN)[1 + number] for row in streamed(read(cast(Source, source))[0])]
         expected = [row[0] for row in database.sql(f"SELECT c{number} FROM t ORDER BY id")]
         assert [None if text == b"NULL" else text.decode() for text in came] == expected
         assert all(json.loads(text) is not ... for text in expected if text is not None)

@@ -3,9 +3,13 @@
 import itertools
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
-from tests.servers.mysql import Connection, MySQL, Rows, execute
+import pymysql
+
+from connectors.mysql.login import Connection
+from tests.servers.mysql import MySQL, Rows, execute
 from tests.servers.roles import APP, PASSWORDS, SOURCE
 
 _numbers = itertools.count(1)
@@ -55,6 +59,10 @@ class MySQLDatabase:
         return self.server.connect(self.name, APP, PASSWORDS[APP], autocommit)
 
     def drop(self) -> None:
+        """With the sessions that a test left in it, which would hold it up."""
+        for (number,) in self.server.execute("SELECT ID FROM information_schema.PROCESSLIST WHERE DB = %s", self.name):
+            with suppress(pymysql.err.MySQLError):
+                self.server.execute(f"KILL {number}")
         self.server.execute(f"DROP DATABASE IF EXISTS `{self.name}`")
 
 

@@ -1,0 +1,295 @@
+"""What the logs of both products hold beyond the menu: compressed, huge, rolled back, two-phase, without GTIDs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from typing import Any
+
+import pytest
+
+from cdcd.errors import OtherServer, SchemaChanged, SlotLost, Stopped
+from cdcd.model.cell import UNCHANGED
+from cdcd.model.position import Checkpoint
+from connectors.mysql.position import Gtids
+from connectors.mysql.source import MysqlSource
+from tests.contract.reading import Event, events, forms, read
+from tests.servers.mysql import MySQL
+from tests.servers.mysql_database import MySQLDatabase
+from tests.waiting import wait_until
+
+TABLE = "CREATE TABLE t (id int PRIMARY KEY, a varchar(100), b longblob, n int NOT NULL DEFAULT 5)"
+
+
+class Reader:
+    """A source of a database's tables, as they are now, from now on."""
+
+    def __init__(self, database: MySQLDatabase, bound: int = 1 << 20, checkpoint: Checkpoint | None = None) -> None:
+        self.source = MysqlSource(database.url, f"test_{database.name}", group_bytes=bound)
+        self.tables = self.source.tables()
+        self.checkpoint = checkpoint or Checkpoint(self.source.head())
+        self.source.open(self.checkpoint, self.source.identity(), forms(self.tables))
+
+    def events(self) -> list[Event]:
+        return events(self.groups())
+
+    def groups(self) -> Sequence[Any]:
+        return read(self.source)[0]  # type: ignore[arg-type]
+
+
+@contextmanager
+def reading(database: MySQLDatabase, bound: int = 1 << 20, checkpoint: Checkpoint | None = None) -> Iterator[Reader]:
+    reader = Reader(database, bound, checkpoint)
+    try:
+        yield reader
+    finally:
+        reader.source.close()
+
+
+@contextmanager
+def setting(database: MySQLDatabase, name: str, value: object) -> Iterator[None]:
+    """A global variable of the server, for a while."""
+    before = database.server.execute(f"SELECT @@GLOBAL.{name}")[0][0]
+    database.server.execute(f"SET GLOBAL {name} = %s", value)
+    try:
+        yield
+    finally:
+        database.server.execute(f"SET GLOBAL {name} = %s", before)
+
+
+@pytest.fixture
+def mysql(mysql_servers: Callable[..., MySQL], mysql_on: Callable[..., MySQLDatabase]) -> MySQLDatabase:
+    """A database of MySQL only."""
+    return mysql_on(mysql_servers("mysql"))
+
+
+@pytest.fixture
+def mariadb(mysql_servers: Callable[..., MySQL], mysql_on: Callable[..., MySQLDatabase]) -> MySQLDatabase:
+    """A database of MariaDB only."""
+    return mysql_on(mysql_servers("mariadb"))
+
+
+def session(database: MySQLDatabase, *statements: str) -> None:
+    """Statements of the administrator, on one connection."""
+    with closing(database.server.connect(database.name)) as connection, connection.cursor() as cursor:
+        for text in statements:
+            cursor.execute(text)
+
+
+class TestSizes:
+    @pytest.mark.parametrize("size", [16 * 1024 * 1024 - 60, 16 * 1024 * 1024, 40_000_000])
+    def test_a_row_of_several_packets(self, mysql_db: MySQLDatabase, size: int) -> None:
+        mysql_db.sql(TABLE)
+        with reading(mysql_db) as reader:
+            mysql_db.run("INSERT INTO t VALUES (1, 'x', REPEAT('y', %s), 2)", size)
+            mysql_db.sql("INSERT INTO t VALUES (2, 'z', '', 3)")
+            first, second = reader.events()
+            assert first[2][2] == str(b"y" * size)
+            assert second == ("insert", "t", ("2", "z", "b''", "3"))
+
+    def test_many_rows_of_one_statement(self, mysql_db: MySQLDatabase) -> None:
+        mysql_db.sql(TABLE)
+        with reading(mysql_db, bound=10_000) as reader:
+            mysql_db.sql("INSERT INTO t (id, a) VALUES " + ", ".join(f"({n}, 'row {n}')" for n in range(5000)))
+            groups = reader.groups()
+            came = events(groups)
+            assert [event[2][0] for event in came] == [str(n) for n in range(5000)]
+            assert max(group.bytes for group in groups) < 40_000
+
+
+class TestCompressed:
+    def test_transactions(self, mysql: MySQLDatabase) -> None:
+        """MY-08: an unknown event is not skipped."""
+        mysql.sql(TABLE)
+        with reading(mysql, bound=5_000) as reader:
+            on = "SET SESSION binlog_transaction_compression = ON"
+            rows = ", ".join(f"({n}, 'row {n}')" for n in range(3000))
+            session(mysql, on, f"INSERT INTO t (id, a) VALUES {rows}", "UPDATE t SET a = 'u' WHERE id = 7")
+            mysql.sql("DELETE FROM t WHERE id = 8")
+            groups = reader.groups()
+            came = events(groups)
+            assert [event[2][0] for event in came[:3000]] == [str(n) for n in range(3000)]
+            assert [event[:3] for event in came[3000:]] == [("update", "t", ("7",)), ("delete", "t", ("8",))]
+            assert max(group.bytes for group in groups) < 30_000
+            assert groups[-1].position.covers(reader.source.head())
+
+    def test_events_of_mariadb(self, mariadb: MySQLDatabase) -> None:
+        mariadb.sql(TABLE)
+        with setting(mariadb, "log_bin_compress", 1), setting(mariadb, "log_bin_compress_min_len", 10):
+            with reading(mariadb) as reader:
+                mariadb.sql(
+                    "INSERT INTO t VALUES (1, REPEAT('x', 100), REPEAT('y', 5000), 3)",
+                    "UPDATE t SET a = REPEAT('z', 90) WHERE id = 1",
+                    "DELETE FROM t",
+                )
+                big = str(b"y" * 5000)
+                assert reader.events() == [
+                    ("insert", "t", ("1", "x" * 100, big, "3")),
+                    ("update", "t", ("1",), ("1", "z" * 90, big, "3")),
+                    ("delete", "t", ("1",)),
+                ]
+
+
+class TestTransactions:
+    def test_what_was_rolled_back_and_is_in_the_log(self, mariadb: MySQLDatabase) -> None:
+        """T-MY-18. MySQL refuses such transactions where it has GTIDs."""
+        mariadb.sql(TABLE, "CREATE TABLE m (id int) ENGINE = MyISAM")
+        with reading(mariadb) as reader:
+            mariadb.sql("INSERT INTO t (id) VALUES (1)")
+            mixed = ("INSERT INTO t (id) VALUES (2)", "CREATE TEMPORARY TABLE x (id int)", "INSERT INTO m VALUES (3)")
+            session(mariadb, "BEGIN", *mixed, "ROLLBACK")
+            mariadb.sql("INSERT INTO t (id) VALUES (4)")
+            came = reader.events()
+            assert [event[2][0] for event in came if event[1] == "t"] == ["1", "4"]
+
+    def test_one_phase(self, mysql_db: MySQLDatabase) -> None:
+        """T-MY-19: a commit."""
+        mysql_db.sql(TABLE)
+        with reading(mysql_db) as reader:
+            mysql_db.sql("XA START 'x'", "INSERT INTO t (id) VALUES (1)", "XA END 'x'", "XA COMMIT 'x' ONE PHASE")
+            assert [event[2][0] for event in reader.events()] == ["1"]
+
+    def test_two_phases_are_refused(self, mysql_db: MySQLDatabase) -> None:
+        """T-MY-4."""
+        mysql_db.sql(TABLE)
+        with reading(mysql_db) as reader:
+            mysql_db.sql("XA START 'x'", "INSERT INTO t (id) VALUES (1)", "XA END 'x'", "XA PREPARE 'x'")
+            try:
+                with pytest.raises(Stopped, match="XA"):
+                    reader.events()
+            finally:
+                session(mysql_db, "XA ROLLBACK 'x'")
+
+    def test_statements_are_refused(self, mysql_db: MySQLDatabase) -> None:
+        """MY-15."""
+        mysql_db.sql(TABLE, "CREATE TABLE other (id int PRIMARY KEY)")
+        with reading(mysql_db) as reader:
+            reader.source.carry({})
+            session(mysql_db, "SET SESSION binlog_format = 'STATEMENT'", "UPDATE t SET a = 'x' WHERE id = 1")
+            session(mysql_db, "SET SESSION binlog_format = 'STATEMENT'", "INSERT INTO t (id) VALUES (1)")
+            with pytest.raises(Stopped, match="statement"):
+                reader.events()
+
+    def test_tags(self, mysql: MySQLDatabase) -> None:
+        """T-MY-6."""
+        mysql.sql(TABLE)
+        with reading(mysql) as reader:
+            tagged = "SET gtid_next = 'AUTOMATIC:app'"
+            session(mysql, tagged, "INSERT INTO t (id) VALUES (1)")
+            between = Checkpoint(reader.groups()[-1].position)
+            session(mysql, tagged, "INSERT INTO t (id) VALUES (2)")
+            mysql.sql("INSERT INTO t (id) VALUES (3)")
+            groups = reader.groups()
+            assert [event[2][0] for event in events(groups)] == ["2", "3"]
+            assert ":app:" in str(groups[-1].position)
+            assert groups[-1].position.covers(reader.source.head())
+        with reading(mysql, checkpoint=between) as reader:
+            assert [event[2][0] for event in reader.events()] == ["2", "3"]
+
+
+class TestImages:
+    def test_minimal(self, mysql_db: MySQLDatabase) -> None:
+        """MY-11: absent is not NULL."""
+        mysql_db.sql(TABLE, "INSERT INTO t VALUES (1, 'a', 'b', 1)")
+        with reading(mysql_db) as reader:
+            session(
+                mysql_db, "SET SESSION binlog_row_image = 'MINIMAL'", "UPDATE t SET a = NULL WHERE id = 1",
+                "UPDATE t SET id = 2, n = 7", "DELETE FROM t", "INSERT INTO t VALUES (3, 'x', NULL, 9)",
+            )  # fmt: skip
+            assert reader.events() == [
+                ("update", "t", ("1",), ("1", None, UNCHANGED, UNCHANGED)),
+                ("move", "t", ("1",), ("2", UNCHANGED, UNCHANGED, "7")),
+                ("delete", "t", ("2",)),
+                ("insert", "t", ("3", "x", None, "9")),
+            ]
+
+    def test_a_default_that_is_not_in_the_log_is_refused(self, mysql_db: MySQLDatabase) -> None:
+        mysql_db.sql(TABLE)
+        with reading(mysql_db) as reader:
+            session(mysql_db, "SET SESSION binlog_row_image = 'MINIMAL'", "INSERT INTO t (id) VALUES (1)")
+            with pytest.raises(Stopped, match="without a value for n"):
+                reader.events()
+
+    def test_generated_invisible_and_hidden_columns(self, mysql_db: MySQLDatabase) -> None:
+        """T-MY-25, MY-18."""
+        functional = ", KEY ((upper(a)))" if mysql_db.server.product == "mysql" else ", UNIQUE (d)"
+        mysql_db.sql(
+            "CREATE TABLE t (id int PRIMARY KEY, a varchar(20), g int GENERATED ALWAYS AS (id + 1) STORED, "
+            f"v int GENERATED ALWAYS AS (id * 2) VIRTUAL, c int INVISIBLE, d text{functional})"
+            if mysql_db.server.product == "mysql"
+            else "CREATE TABLE t (id int PRIMARY KEY, a varchar(20), g int GENERATED ALWAYS AS (id + 1) STORED, "
+            "v int GENERATED ALWAYS AS (id * 2) VIRTUAL, c int INVISIBLE, d text)"
+        )
+        with reading(mysql_db) as reader:
+            mysql_db.sql("INSERT INTO t (id, a, c, d) VALUES (1, 'x', 7, 'd')", "UPDATE t SET a = 'y'")
+            assert reader.events() == [
+                ("insert", "t", ("1", "x", "7", "d")),
+                ("update", "t", ("1",), ("1", "y", "7", "d")),
+            ]
+
+
+class TestLog:
+    def test_rotation_and_checksums(self, mysql_db: MySQLDatabase) -> None:
+        """MY-19: sums come and go while the stream is read."""
+        mysql_db.sql(TABLE)
+        with reading(mysql_db) as reader:
+            mysql_db.sql("INSERT INTO t (id) VALUES (1)")
+            with setting(mysql_db, "binlog_checksum", "NONE"):
+                mysql_db.sql("INSERT INTO t (id) VALUES (2)")
+                assert [event[2][0] for event in reader.events()] == ["1", "2"]
+            mysql_db.sql("INSERT INTO t (id) VALUES (3)")
+            session(mysql_db, "FLUSH BINARY LOGS")
+            mysql_db.sql("INSERT INTO t (id) VALUES (4)")
+            assert [event[2][0] for event in reader.events()] == ["3", "4"]
+
+    def test_without_checksums_from_the_beginning(self, mysql_db: MySQLDatabase) -> None:
+        mysql_db.sql(TABLE)
+        with setting(mysql_db, "binlog_checksum", "NONE"), reading(mysql_db) as reader:
+            mysql_db.sql("INSERT INTO t (id) VALUES (2)")
+            assert [event[2][0] for event in reader.events()] == ["2"]
+
+    def test_harmless_statements_and_others(self, mysql_db: MySQLDatabase) -> None:
+        mysql_db.sql(TABLE)
+        with reading(mysql_db) as reader:
+            mysql_db.sql(
+                "INSERT INTO t (id) VALUES (1)", "ALTER TABLE t ADD KEY (a)", "CREATE TABLE u (id int)", "DROP TABLE u",
+                "ALTER TABLE t COMMENT 'x, ADD COLUMN'", "/* t */ CREATE VIEW w AS SELECT 1",
+                "INSERT INTO t (id) VALUES (2)",
+            )  # fmt: skip
+            assert [event[2][0] for event in reader.events()] == ["1", "2"]
+            mysql_db.sql("ALTER TABLE t ADD COLUMN more int, ADD KEY (n)", "INSERT INTO t (id) VALUES (3)")
+            with pytest.raises(SchemaChanged):
+                reader.events()
+
+    def test_purged(self, mysql_db: MySQLDatabase) -> None:
+        """MY-01."""
+        mysql_db.sql(TABLE)
+        with reading(mysql_db) as reader:
+            checkpoint = reader.checkpoint
+        mysql_db.sql("INSERT INTO t (id) VALUES (1)")
+        session(mysql_db, "FLUSH BINARY LOGS")
+        mysql_db.sql("INSERT INTO t (id) VALUES (2)")
+        last = mysql_db.server.execute("SHOW BINARY LOGS")[-1][0]
+
+        def purged() -> bool:
+            session(mysql_db, f"PURGE BINARY LOGS TO '{last}'")
+            return len(mysql_db.server.execute("SHOW BINARY LOGS")) == 1
+
+        wait_until(purged, what="the logs to be let go by those who have read them")
+        with pytest.raises(SlotLost), reading(mysql_db, checkpoint=checkpoint) as reader:
+            reader.events()
+
+    def test_the_same_numbers_with_another_content(self, mysql: MySQLDatabase) -> None:
+        """MY-01: a reset server gives the same GTIDs again."""
+        mysql.sql(TABLE)
+        with reading(mysql) as reader:
+            mysql.sql("INSERT INTO t (id) VALUES (1)")
+            place = reader.groups()[-1].position
+        assert isinstance(place, Gtids) and place.last is not None
+        session(mysql, "RESET BINARY LOGS AND GTIDS")
+        with pytest.raises(OtherServer), reading(mysql, checkpoint=Checkpoint(place)):
+            pass
+        for number in range(2, 3 + place.set.count):
+            mysql.run("REPLACE INTO t (id) VALUES (%s)", number)
+        with pytest.raises(OtherServer), reading(mysql, checkpoint=Checkpoint(place)) as reader:
+            reader.events()
