@@ -20,9 +20,9 @@ from psycopg2.extensions import make_dsn
 
 from cdcd.errors import CdcdError, StateRefused, Unreachable, UsageError
 from cdcd.secrets import hide
+from cdcd.wake import Wake
 from connectors.postgres.connect import address, parameters
 from connectors.postgres.names import quote_identifier
-from connectors.postgres.wire import Wake
 
 PLACES = ("/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin")
 """Where packages put versions side by side, besides PATH."""

@@ -13,6 +13,7 @@ from typing import Any
 
 from cdcd.errors import Transient
 from cdcd.model.schema import Stage, Statement, Thing
+from cdcd.wake import Wake
 from connectors.postgres.ask import Asker
 from connectors.postgres.dump import Dump, Entry, dumped
 from connectors.postgres.grants import read_grants
@@ -21,7 +22,6 @@ from connectors.postgres.objects import STAGES
 from connectors.postgres.objects_after import Relations, on_partition
 from connectors.postgres.objects_types import schema_statement
 from connectors.postgres.scope import schemas_apart, tables_left, with_partitions
-from connectors.postgres.wire import Wake
 
 BEFORE = frozenset({
     "aggregate", "cast", "collation", "conversion", "function", "materialized view", "operator", "procedure", "schema",

@@ -12,7 +12,7 @@ from cdcd.errors import CdcdError, Stopped
 from cdcd.model.group import Group
 from connectors.mysql.gtid import Gtid
 from connectors.mysql.position import Gtids
-from connectors.mysql.wire import Wire
+from connectors.mysql.wire import PAD, Wire
 from tests.contract.reading import events
 from tests.unit.mysql import binlog_bytes as made
 
@@ -41,11 +41,11 @@ def test_nothing_is_read_of_half_an_event() -> None:
     stream, group = made.stream(), Group()
     wire = made.Held(b"")
     for end in range(0, len(whole) + 1, 7):
-        wire.data, wire.limit = whole[wire.pos : end] + made.PAD, max(0, end - wire.pos)
+        wire.data, wire.limit = whole[wire.pos : end] + PAD, max(0, end - wire.pos)
         begun, wire.pos = wire.pos, 0
         stream.decode(cast(Wire, wire), group, None)
         wire.pos += begun
-    wire.data, wire.pos, wire.limit = whole[wire.pos :] + made.PAD, 0, len(whole) - wire.pos
+    wire.data, wire.pos, wire.limit = whole[wire.pos :] + PAD, 0, len(whole) - wire.pos
     stream.decode(cast(Wire, wire), group, None)
     assert group.txs == 1 and group.changes == 4
 
