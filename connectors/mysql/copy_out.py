@@ -32,6 +32,8 @@ class RowCode:
         self._table = form.table.id
         self.columns = len(form.columns)
         expression, names = join_expression(form.layout, [f"f{place}" for place in range(len(form.columns))])
+        if not form.layout.tail.endswith(b"\n"):
+            expression = f"{expression} + b'\\n'"  # a load's rows are lines
         by_name = {column.name: column for column in form.table.carried}
         body: list[str] = []
         used: dict[str, Any] = dict(form.names)

@@ -18,6 +18,7 @@ from cdcd.log import get_logger
 from cdcd.model.chunk import Bound
 from cdcd.model.group import Group
 from cdcd.model.position import Checkpoint, Identity
+from cdcd.model.schema import NotCarried, Statement
 from cdcd.model.sequence import SequenceValue
 from cdcd.model.table import Table
 from cdcd.rows import RowForm
@@ -88,6 +89,10 @@ class MysqlSource:
         with self._side_asker.connection() as connection:
             return read_tables(connection, server, parse(self._url()).database, wanted)
 
+    def survey(self) -> tuple[list[Table], Place]:
+        tables = self.tables()
+        return tables, self.head()
+
     def position(self, data: Mapping[str, Any] | str) -> Place:
         return place_of(data, self._server.mariadb if isinstance(data, str) else False)
 
@@ -113,7 +118,7 @@ class MysqlSource:
         server = self._server
         self._verify_kind(server, place, identity)
         purged = verify_place(self._asker, server, place)
-        self._fillings = {name: choose(its) for name, its in forms.items()}
+        self._fillings = {name: choose(its) for name, its in forms.items() if its}
         wire, again = start_dump(connect(self._url()), self._wake, server, self.name, place, purged)
         stream = Stream(
             place, self._fillings, self._group_bytes,
@@ -149,7 +154,9 @@ class MysqlSource:
     def carry(self, forms: Mapping[str, Sequence[RowForm]]) -> None:
         if self._follower is None:
             raise CdcdError("carry before open: a bug in cdcd")
-        self._fillings |= {name: choose(its) for name, its in forms.items()}
+        self._fillings |= {name: choose(its) for name, its in forms.items() if its}
+        for name in [name for name, its in forms.items() if not its]:
+            self._fillings.pop(name, None)
         self._follower.stream.carry(self._fillings)
 
     def read(self, group: Group, stop: Place | None, timeout: float) -> Reading:
@@ -202,8 +209,21 @@ class MysqlSource:
     def publish(self, tables: Sequence[Table]) -> None:
         """The log holds all tables."""
 
-    def objects(self, tables: Sequence[Table]) -> list[str]:
+    def objects(self, tables: Sequence[Table], trees: bool = False) -> list[Statement]:
         return []
+
+    def offer(self) -> str:
+        return ""
+
+    def needs(self, table: Table) -> list[Statement]:
+        return []
+
+    def not_carried(self, tables: Sequence[Table], trees: bool) -> list[NotCarried]:
+        return []
+
+    def plan(self, tables: Sequence[Table], load: bool, leave: bool) -> tuple[list[str], list[str]]:
+        """Nothing is made at the server."""
+        return [], []
 
     def sequences(self, tables: Sequence[Table]) -> list[SequenceValue]:
         return []

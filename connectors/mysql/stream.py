@@ -105,8 +105,8 @@ class Stream:
         return self._track.place(self._last)
 
     def carry(self, fillings: Mapping[str, Filling]) -> None:
-        """More tables from now on; only between two transactions."""
-        self._fillings.update(fillings)
+        """These tables, and no others, from now on; only between two transactions."""
+        self._fillings = dict(fillings)
         self._forget_maps()
 
     # --- the loop -------------------------------------------------------------------------------------------------
@@ -371,7 +371,8 @@ class Stream:
             if marks & (events.PREPARED_XA | events.COMPLETED_XA):
                 raise _unsupported("a two-phase (XA) transaction", log_pos)
             alone = bool(marks & events.STANDALONE)
-            return "stop" if self._begin((domain, (server, number)), when, when, group, alone) else ""
+            stamp = when * 1_000_000
+            return "stop" if self._begin((domain, (server, number)), when, stamp, group, alone) else ""
         elif kind == events.GTID_TAGGED:
             tagged = events.tagged_gtid(body)
             return "stop" if self._begin((tagged.origin, tagged.number), when, tagged.stamp, group) else ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -164,7 +165,6 @@ class TestTransactions:
         """MY-15."""
         mysql_db.sql(TABLE, "CREATE TABLE other (id int PRIMARY KEY)")
         with reading(mysql_db) as reader:
-            reader.source.carry({})
             session(mysql_db, "SET SESSION binlog_format = 'STATEMENT'", "UPDATE t SET a = 'x' WHERE id = 1")
             session(mysql_db, "SET SESSION binlog_format = 'STATEMENT'", "INSERT INTO t (id) VALUES (1)")
             with pytest.raises(Stopped, match="statement"):
@@ -260,6 +260,28 @@ class TestLog:
             mysql_db.sql("ALTER TABLE t ADD COLUMN more int, ADD KEY (n)", "INSERT INTO t (id) VALUES (3)")
             with pytest.raises(SchemaChanged):
                 reader.events()
+
+    def test_without_gtids(self, mysql_servers: Callable[..., MySQL], mysql_on: Callable[..., MySQLDatabase]) -> None:
+        """The place is a file and an offset, behind a compressed transaction too; another server has no such place."""
+        off = {"gtid-mode": "OFF", "enforce-gtid-consistency": "OFF"}
+        database = mysql_on(mysql_servers("mysql", "without GTIDs", **off))
+        database.sql(TABLE)
+        with reading(database) as reader:
+            database.sql("INSERT INTO t (id) VALUES (1)")
+            between = Checkpoint(reader.groups()[-1].position)
+            on = "SET SESSION binlog_transaction_compression = ON"
+            session(database, on, "INSERT INTO t (id) VALUES (2)", "FLUSH BINARY LOGS", "INSERT INTO t (id) VALUES (3)")
+            groups = reader.groups()
+            assert [event[2][0] for event in events(groups)] == ["2", "3"]
+            end = Checkpoint(groups[-1].position)
+        with reading(database, checkpoint=between) as reader:
+            assert [event[2][0] for event in reader.events()] == ["2", "3"]
+            other = replace(reader.source.identity(), system="another")
+            with pytest.raises(OtherServer):
+                reader.source.open(between, other, forms(reader.tables))
+        with reading(database, checkpoint=end) as reader:
+            assert reader.events() == []
+        assert str(end.position).endswith(str(end.position.to_json()["offset"]))
 
     def test_purged(self, mysql_db: MySQLDatabase) -> None:
         """MY-01."""
