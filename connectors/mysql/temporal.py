@@ -43,9 +43,14 @@ def _date(year: int, month: int, day: int) -> date | XDate:
 
 def datetime_text(value: bytes) -> bytes:
     number = int.from_bytes(value[:5], "big") & 0x7FFFFFFFFF
-    clock = number & 0x1FFFF
-    text = b"%b %02d:%02d:%02d" % (_day(number >> 17), clock >> 12, clock >> 6 & 63, clock & 63)
+    text = _day(number >> 17) + _clock(number & 0x1FFFF)
     return text + _fraction(value[5:]) if len(value) > 5 else text
+
+
+@lru_cache(maxsize=1 << 17)
+def _clock(packed: int) -> bytes:
+    """Hour, minute, second, in five, six and six bits."""
+    return b" %02d:%02d:%02d" % (packed >> 12, packed >> 6 & 63, packed & 63)
 
 
 @lru_cache(maxsize=1 << 14)
@@ -74,11 +79,16 @@ def datetime_value(value: bytes) -> datetime | XTimestamp:
 
 def timestamp_text(value: bytes) -> bytes:
     days, seconds = divmod(int.from_bytes(value[:4], "big"), 86400)
-    minutes, seconds = divmod(seconds, 60)
-    text = b"%b %02d:%02d:%02d" % (_unix_day(days), minutes // 60, minutes % 60, seconds)
-    if not any(value):
+    if not days and not any(value):
         raise _refused("0000-00-00 00:00:00")
+    text = _unix_day(days) + _second(seconds)
     return text + _fraction(value[4:]) + b"+00" if len(value) > 4 else text + b"+00"
+
+
+@lru_cache(maxsize=86400)
+def _second(number: int) -> bytes:
+    """Of a day."""
+    return b" %02d:%02d:%02d" % (number // 3600, number // 60 % 60, number % 60)
 
 
 @lru_cache(maxsize=1 << 14)
@@ -125,6 +135,7 @@ def _micros(value: bytes) -> int:
 
 def _fraction(value: bytes) -> bytes:
     """With its point, without trailing zeros; nothing for none."""
-    if not any(value):
+    if not (number := int.from_bytes(value, "big")):
         return b""
-    return (b".%0*d" % (2 * len(value), int.from_bytes(value, "big"))).rstrip(b"0")
+    text = b".%0*d" % (2 * len(value), number)
+    return text if number % 10 else text.rstrip(b"0")
