@@ -33,11 +33,11 @@ esac
 
 export DEBIAN_FRONTEND=noninteractive
 install() {
-    apt-get -q -y -o Dpkg::Options::=--force-confold -o DPkg::Lock::Timeout=300 \
+    apt-get -q -y -o Dpkg::Options::=--force-confold -o DPkg::Lock::Timeout=300 -o Acquire::Retries=5 \
         install --no-install-recommends "$@" >&2
 }
 
-apt-get -q update >&2
+apt-get -q -o Acquire::Retries=5 update >&2
 if [ "$1" = postgresql-15 ]; then
     # The server's package asks this configuration whether to make a cluster; only for this installation.
     install postgresql-common
