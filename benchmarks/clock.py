@@ -43,29 +43,30 @@ class Watch:
             "SELECT r.sent_lsn > %s::pg_lsn FROM pg_stat_replication r"
             " JOIN pg_replication_slots s ON s.active_pid = r.pid WHERE s.slot_name = %s"
         )
-        return self.until(lambda: bool(_one(self._source, query, place, slot)), alive, f"{slot} to stream")
+        return until(lambda: bool(_one(self._source, query, place, slot)), alive, f"{slot} to stream")
 
     def reading(self, alive: Callable[[], None]) -> float:
         """When the source began to send a COPY."""
         query = "SELECT count(*) > 0 FROM pg_stat_progress_copy WHERE command = 'COPY TO' AND bytes_processed > 0"
-        return self.until(lambda: bool(_one(self._source, query)), alive, "a COPY to begin")
+        return until(lambda: bool(_one(self._source, query)), alive, "a COPY to begin")
 
     def durable(self, alive: Callable[[], None], query: str = "SELECT count(*) = 1 FROM marker") -> float:
         """When what `query` tells of, asked at the target, has become true and durable."""
-        self.until(lambda: bool(_one(self._target, query)), alive, "the end")
+        until(lambda: bool(_one(self._target, query)), alive, "the end")
         place = _one(self._target, "SELECT pg_current_wal_insert_lsn()")
         flushed = "SELECT pg_current_wal_flush_lsn() >= %s::pg_lsn"
-        return self.until(lambda: bool(_one(self._target, flushed, place)), alive, "the log to be flushed")
+        return until(lambda: bool(_one(self._target, flushed, place)), alive, "the log to be flushed")
 
-    def until(self, condition: Callable[[], bool], alive: Callable[[], None], what: str) -> float:
-        """When `condition` has become true."""
-        end = time.monotonic() + LIMIT
-        while not condition():
-            if time.monotonic() > end:
-                raise TimeoutError(f"waited {LIMIT:g} s for {what}")
-            alive()
-            time.sleep(STEP)
-        return time.monotonic()
+
+def until(condition: Callable[[], bool], alive: Callable[[], None], what: str) -> float:
+    """When `condition` has become true."""
+    end = time.monotonic() + LIMIT
+    while not condition():
+        if time.monotonic() > end:
+            raise TimeoutError(f"waited {LIMIT:g} s for {what}")
+        alive()
+        time.sleep(STEP)
+    return time.monotonic()
 
 
 def place(pair: Pair) -> str:

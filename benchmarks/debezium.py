@@ -1,34 +1,48 @@
-"""`cdcd tail --slot` writing JSON lines to a file, against Debezium's embedded engine doing the same."""
+"""`cdcd tail` writing JSON lines to a file, against Debezium's embedded engine doing the same.
+
+In turn. Debezium's virtual machine stays, and has read the whole backlog once before the first run that counts.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import ExitStack
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import quote
 
-from benchmarks.clock import Watch, place
-from benchmarks.contenders import PUBLICATION
+from benchmarks.clock import Watch, place, until
+from benchmarks.contenders import CDCD, PUBLICATION
 from benchmarks.mixed import Backlog
+from benchmarks.mixed_mysql import make, write
 from benchmarks.peers.debezium import Debezium
 from benchmarks.result import Ratio
 from benchmarks.servers import Pair, Servers
 from benchmarks.tail import cdcd, written
 from deploy.demo.processes import start as spawn
 from tests.servers import run as run_directory
-from tests.servers.roles import PASSWORDS
+from tests.servers.mysql_database import MySQLDatabase
+from tests.servers.roles import PASSWORDS, SOURCE
 
 Say = Callable[[str], None]
+Command = tuple[list[str], Mapping[str, str]]
+Alive = Callable[[], None]
 
 NAMES = ("cdcd", "Debezium")
 
+COMMON = {
+    "name": "bench",
+    "topic.prefix": "bench",
+    "converter.schemas.enable": "false",
+    "snapshot.mode": "no_data",
+}
 
-def measure(servers: Servers, rows: int, runs: int, at_least: float, aim: float, say: Say) -> Ratio:
-    """In turn, each time with a slot that stands before the backlog. Debezium's virtual machine stays, and has read the
-    whole backlog once before the first run that counts."""
+
+def postgres(servers: Servers, rows: int, runs: int, at_least: float, aim: float, say: Say) -> Ratio:
+    """Each run with a slot that stands before the backlog; the clock runs from the first byte sent from it."""
     backlog = Backlog("inserts", rows, 1000)
-    work = f"PostgreSQL to JSON lines (tail), {rows:,} inserts"
-    seconds: dict[str, list[float]] = {name: [] for name in NAMES}
-    with ExitStack() as stack:
-        pair = stack.enter_context(servers.pair())
+    with servers.pair() as pair, Debezium(run_directory.directory()) as debezium:
         backlog.fill(pair)
         pair.source.sql(f"CREATE PUBLICATION {PUBLICATION} FOR TABLE mixed, marker")
         slots = [f"json_{number}" for number in range(2 * runs + 1)]
@@ -36,53 +50,132 @@ def measure(servers: Servers, rows: int, runs: int, at_least: float, aim: float,
             pair.source.admin(f"SELECT pg_create_logical_replication_slot('{slot}', 'pgoutput')")
         start = place(pair)
         backlog.write(pair.source)
-        say(work)
-        debezium = stack.enter_context(Debezium(run_directory.directory()))
-        say(f"  Debezium warms up: {_debezium(pair, debezium, slots.pop(), start):.2f} s")
-        for run in range(runs):
-            for name in NAMES if run % 2 == 0 else reversed(NAMES):
-                pair.checkpoint()
-                slot = slots.pop()
-                took = _cdcd(pair, slot, start) if name == "cdcd" else _debezium(pair, debezium, slot, start)
-                seconds[name].append(took)
-                say(f"  {run + 1}/{runs} {name}: {took:.2f} s, {rows / took:,.0f} rows/s")
+
+        def one(name: str) -> float:
+            pair.checkpoint()
+            slot = slots.pop()
+
+            def begun(alive: Alive) -> float:
+                with Watch(pair) as watch:
+                    return watch.begun(slot, start, alive)
+
+            if name == "cdcd":
+                return _cdcd(cdcd(pair, slot), "public.marker", begun)
+            return _debezium(debezium, _of_postgres(pair, slot), '"table":"marker"', begun)
+
+        return _measured(f"PostgreSQL to JSON lines (tail), {rows:,} inserts", rows, runs, at_least, aim, say, one)
+
+
+def mysql(servers: Servers, rows: int, runs: int, at_least: float, aim: float, say: Say) -> Ratio:
+    """Each run from the same place in the log; the clock runs from the server's beginning to send it."""
+    directory = run_directory.directory()
+    with servers.mysql() as database, Debezium(directory) as debezium:
+        make(database)
+        properties = _of_mysql(database, directory)
+        debezium.start({**properties, "peer.output": str(directory / "json.out"), "peer.last": '"after":{"id":1}'})
+        until(lambda: _dumps(database), debezium.alive, "Debezium to follow the log")
+        write(database, 0, 1)
+        debezium.done()
+        start = str(database.admin("SELECT @@global.gtid_executed")[0][0])
+        write(database, rows, 2)
+
+        def begun(alive: Alive) -> float:
+            return until(lambda: _dumps(database), alive, "the server to send its log")
+
+        def one(name: str) -> float:
+            if name == "cdcd":
+                url = database.server.url(database.name, SOURCE, "").replace(":@", ":${PASSWORD}@")
+                command = [CDCD, "tail", url, "--since", start, "--tables", f"{database.name}.m*"]
+                passwords = {**os.environ, "PASSWORD": quote(PASSWORDS[SOURCE], safe="")}
+                return _cdcd((command, passwords), f"{database.name}.marker", begun)
+            with _kept(directory, properties) as copies:
+                return _debezium(debezium, copies, '"after":{"id":2}', begun)
+
+        return _measured(f"MySQL to JSON lines (tail), {rows:,} inserts", rows, runs, at_least, aim, say, one)
+
+
+def _measured(
+    work: str, rows: int, runs: int, at_least: float, aim: float, say: Say, one: Callable[[str], float]
+) -> Ratio:
+    say(work)
+    say(f"  Debezium warms up: {one('Debezium'):.2f} s")
+    seconds: dict[str, list[float]] = {name: [] for name in NAMES}
+    for run in range(runs):
+        for name in NAMES if run % 2 == 0 else reversed(NAMES):
+            took = one(name)
+            seconds[name].append(took)
+            say(f"  {run + 1}/{runs} {name}: {took:.2f} s, {rows / took:,.0f} rows/s")
     return Ratio(work, "Debezium 3.6, embedded", rows, seconds, at_least, aim)
 
 
-def _cdcd(pair: Pair, slot: str, start: str) -> float:
+def _cdcd(started: Command, last: str, begun: Callable[[Alive], float]) -> float:
     output, errors = (run_directory.directory() / f"json.{kind}" for kind in ("out", "err"))
-    with output.open("wb") as out, errors.open("wb") as err, Watch(pair) as watch:
-        process = spawn(*cdcd(pair, slot), out, err)
+    with output.open("wb") as out, errors.open("wb") as err:
+        process = spawn(*started, out, err)
 
         def alive() -> None:
             if process.poll() not in (None, 0):
                 raise RuntimeError(f"cdcd ended with exit code {process.returncode}: {errors.read_text()[-2000:]}")
 
         try:
-            return -watch.begun(slot, start, alive) + written(output, b"public.marker", alive)
+            return -begun(alive) + written(output, last.encode(), alive)
         finally:
             process.terminate()
             process.wait(15)
             output.unlink()
 
 
-def _debezium(pair: Pair, debezium: Debezium, slot: str, start: str) -> float:
-    output = run_directory.directory() / "debezium.out"
+def _debezium(
+    debezium: Debezium, properties: Mapping[str, str], last: str, begun: Callable[[Alive], float]
+) -> float:
+    output = run_directory.directory() / "json.out"
     output.touch()
-    server = pair.source.server
-    with Watch(pair) as watch:
-        debezium.start({
-            "name": "bench", "topic.prefix": "bench", "peer.output": str(output), "peer.last": '"table":"marker"',
-            "connector.class": "io.debezium.connector.postgresql.PostgresConnector",
-            "offset.storage": "org.apache.kafka.connect.storage.MemoryOffsetBackingStore",
-            "converter.schemas.enable": "false", "snapshot.mode": "no_data",
-            "database.hostname": server.host, "database.port": str(server.port), "database.dbname": pair.source.name,
-            "database.user": pair.source.role, "database.password": PASSWORDS[pair.source.role],
-            "plugin.name": "pgoutput", "slot.name": slot,
-            "publication.name": PUBLICATION, "publication.autocreate.mode": "disabled",
-        })  # fmt: skip
-        began = watch.begun(slot, start, debezium.alive)
-        ended = written(output, b'"table":"marker"', debezium.alive)
+    debezium.start({**properties, "peer.output": str(output), "peer.last": last})
+    seconds = -begun(debezium.alive) + written(output, last.encode(), debezium.alive)
     debezium.done()
     output.unlink()
-    return ended - began
+    return seconds
+
+
+def _of_postgres(pair: Pair, slot: str) -> Mapping[str, str]:
+    server = pair.source.server
+    return {
+        **COMMON,
+        "connector.class": "io.debezium.connector.postgresql.PostgresConnector",
+        "offset.storage": "org.apache.kafka.connect.storage.MemoryOffsetBackingStore",
+        "database.hostname": server.host, "database.port": str(server.port), "database.dbname": pair.source.name,
+        "database.user": pair.source.role, "database.password": PASSWORDS[pair.source.role],
+        "plugin.name": "pgoutput", "slot.name": slot,
+        "publication.name": PUBLICATION, "publication.autocreate.mode": "disabled",
+    }  # fmt: skip
+
+
+def _of_mysql(database: MySQLDatabase, directory: Path) -> Mapping[str, str]:
+    server = database.server
+    return {
+        **COMMON,
+        "connector.class": "io.debezium.connector.mysql.MySqlConnector",
+        "offset.storage": "org.apache.kafka.connect.storage.FileOffsetBackingStore",
+        "offset.storage.file.filename": str(directory / "offsets"), "offset.flush.interval.ms": "100",
+        "schema.history.internal": "io.debezium.storage.file.history.FileSchemaHistory",
+        "schema.history.internal.file.filename": str(directory / "history"),
+        "database.hostname": server.host, "database.port": str(server.port), "database.server.id": "7001",
+        "database.user": SOURCE, "database.password": PASSWORDS[SOURCE],
+        "database.include.list": database.name, "snapshot.locking.mode": "none",
+        "table.include.list": f"{database.name}.mixed,{database.name}.marker",
+        "driver.allowPublicKeyRetrieval": "true",
+    }  # fmt: skip
+
+
+@contextmanager
+def _kept(directory: Path, properties: Mapping[str, str]) -> Iterator[Mapping[str, str]]:
+    """The same, with copies of its files, so that they are there unchanged for the next run."""
+    files = {"offset.storage.file.filename": "offsets", "schema.history.internal.file.filename": "history"}
+    for name in files.values():
+        shutil.copyfile(directory / name, directory / f"{name}.run")
+    yield {**properties, **{key: str(directory / f"{name}.run") for key, name in files.items()}}
+
+
+def _dumps(database: MySQLDatabase) -> bool:
+    """Whether the server sends its log to somebody."""
+    return bool(database.admin("SELECT 1 FROM information_schema.processlist WHERE command LIKE 'Binlog Dump%%'"))

@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 import subprocess
 
-from benchmarks.clock import Watch
+from benchmarks.clock import Watch, until
 from benchmarks.contenders import PUBLICATION
 from benchmarks.servers import Pair
 from tests.servers.binaries import binaries
@@ -35,4 +35,4 @@ def _one(pair: Pair, slot: str, start: str, end: str) -> float:
                 raise RuntimeError(f"pg_recvlogical ended with exit code {process.returncode}")
 
         begun = watch.begun(slot, start, alive)
-        return watch.until(lambda: process.poll() is not None, alive, "pg_recvlogical to end") - begun
+        return until(lambda: process.poll() is not None, alive, "pg_recvlogical to end") - begun

@@ -32,8 +32,9 @@ named, on the same two servers in the same run; *spread* is the lowest and the h
   the bar is the faster of the two medians. cdcd runs with its defaults, as roles that are no superusers.
 - Below the table stands how fast the source sends the same backlog to its own pg_recvlogical, which throws it away. The
   walsender decodes on one core, for whoever reads; who takes each message as it comes has it send each by itself.
-- Debezium's engine runs embedded in a program of sixty lines (benchmarks/peers), connector defaults but no schemas in its
-  JSON, its virtual machine having read the whole backlog once before the first run that counts.
+- Debezium's engine runs embedded in a small program (benchmarks/peers), with its connectors' defaults but no schemas in
+  its JSON; its virtual machine has read the whole backlog once before the first run that counts. The clock of MySQL's
+  log runs from the server's beginning to send it.
 - After each run the servers' digests of both tables are compared.
 """
 

@@ -10,12 +10,18 @@ from urllib.parse import quote
 
 from tests.servers import Database, Postgres, make_roles
 from tests.servers.database import make_source, make_target
+from tests.servers.mysql import MySQL
+from tests.servers.mysql_database import MySQLDatabase, make_database, make_users
 from tests.servers.roles import PASSWORDS
 
 SETTINGS: Mapping[str, str] = {
     # Memory and log enough that no checkpoint and no vacuum falls into one contender's time and not into another's.
     # All else is PostgreSQL's default, fsync too.
     "shared_buffers": "1GB", "max_wal_size": "32GB", "checkpoint_timeout": "1h", "autovacuum": "off",
+}
+
+DURABLE_MYSQL: Mapping[str, object] = {
+    "sync-binlog": 1, "innodb-flush-log-at-trx-commit": 1, "innodb-buffer-pool-size": "1G",
 }
 
 
@@ -66,6 +72,13 @@ class Servers:
         finally:
             source.drop()
             target.drop()
+
+    @contextmanager
+    def mysql(self) -> Iterator[MySQLDatabase]:
+        """A database on a MySQL that really syncs its log; the server is started for it, and removed."""
+        with MySQL.start("mysql", DURABLE_MYSQL) as server:
+            make_users(server)
+            yield make_database(server)
 
     def close(self) -> None:
         self._source.remove()

@@ -45,6 +45,7 @@ TABLE: tuple[Row, ...] = (
     *(_stream(name, kind, size, at_least, aim) for size in (1000, 1) for name, kind, at_least, aim in STREAMS),
     Row("load", lambda servers, rows, runs, say: load.measure(servers, 4 * rows, runs, 0.8, 0.95, say)),
     Row("tail", lambda servers, rows, runs, say: tail.measure(servers, rows, runs, 0.7, 0.9, say)),
-    Row("debezium", lambda servers, rows, runs, say: debezium.measure(servers, rows, runs, 4, 6, say)),
+    Row("debezium-postgres", lambda servers, rows, runs, say: debezium.postgres(servers, rows, runs, 4, 6, say)),
+    Row("debezium-mysql", lambda servers, rows, runs, say: debezium.mysql(servers, rows, runs, 4, 6, say)),
     Row("memory", lambda servers, rows, runs, say: memory.measure(servers, 4 * rows, 300, 150, say)),
 )

@@ -90,28 +90,46 @@ def task(pipeline: Pipeline, progress: Progress) -> Task:
     return Task(options(pipeline), connect, progress, partial(connect, closely=True))
 
 
-def tail(pipeline: Pipeline, progress: Progress) -> Task:
-    """A pipeline into a sink that keeps no state: where it stands is in the slot, or nowhere if that is temporary."""
+def tail(pipeline: Pipeline, progress: Progress, since: str | None = None) -> Task:
+    """A pipeline into a sink that keeps no state: where it goes on is in the slot, or `since` is the place."""
     _require(pipeline)
     facts = sink(pipeline).facts
     temporary = pipeline.settings.slot is None
 
     def connect() -> tuple[Source, Sink]:
         origin = source(pipeline, facts, temporary)
-        if temporary:
+        if temporary and since is None:
             return origin, sink(pipeline)
         try:
-            slot = origin.status()
-            if not slot["exists"]:
+            place = _place(origin, since)
+            if place is None:
                 return origin, sink(pipeline)
             carried = [table for table in origin.tables() if selection.matches(table.id)]
-            return origin, sink(pipeline, Checkpoint(origin.position(slot["confirmed"])), carried)
+            return origin, sink(pipeline, Checkpoint(origin.position(place)), carried)
         except BaseException:
             origin.close()
             raise
 
     selection = Selection(pipeline.settings.tables)
     return Task(options(pipeline), connect, progress)
+
+
+def _place(origin: Source, since: str | None) -> str | None:
+    """Where tail goes on; None: a slot is to be made first."""
+    status = origin.status()
+    if since is not None and not status["exists"]:
+        raise UsageError(
+            "this source's log cannot be read from any place",
+            why="it keeps only what a slot asks it to keep",
+            hint="keep a place with --slot NAME, and go on there with the same words",
+        )
+    if since is None and status["exists"] and "confirmed" not in status:
+        raise UsageError(
+            "this source has no slots",
+            why="its log can be read from any place that it still holds",
+            hint="go on with --since POSITION, as the last line printed has it",
+        )
+    return since or (str(status["confirmed"]) if status["exists"] else None)
 
 
 def _require(pipeline: Pipeline) -> None:

@@ -14,7 +14,7 @@ from cdcd.cli import live
 from cdcd.cli.options import Json, Tables, warn_of_bare_passwords
 from cdcd.config import PREFIX, HttpSettings, Pipeline, from_options
 from cdcd.engine.task import Outcome
-from cdcd.errors import CdcdError
+from cdcd.errors import CdcdError, UsageError
 from cdcd.log import configure, get_logger
 from cdcd.progress import Progress
 
@@ -29,6 +29,10 @@ def tail(
         str | None,
         typer.Option(help="Go on where this slot stands, or make it; it stays. [default: a temporary one, from now]"),
     ] = None,
+    since: Annotated[
+        str | None,
+        typer.Option(metavar="POSITION", help='Go on at a line\'s "position", its transaction once more.'),
+    ] = None,
     publication: Annotated[str | None, typer.Option(help="A publication made by hand.", show_default=False)] = None,
     until: Annotated[
         str | None, typer.Option(metavar="caught-up|POSITION", help="End when this much has been printed.")
@@ -38,28 +42,32 @@ def tail(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Print changes as lines of JSON, from now on or from where a slot stands, until Ctrl-C. At least once.
+    """Print changes as lines of JSON, from now on, from a slot's place or a position, until Ctrl-C. At least once.
 
     \b
     Example:
       cdcd tail postgresql://cdcd@db1/shop --tables 'public.orders' | jq .after
       cdcd tail postgresql://cdcd@db1/shop --slot audit     # goes on there the next time
+      cdcd tail mysql://cdcd@db1/shop --since '0-1-1234'    # where there are no slots
 
     --json makes the log and errors JSON too.
 
     Exit code 0: stopped, or everything was printed; 4: the source is unreachable; 6: a person must act first.
     """
+    if since is not None and (slot is not None or load):
+        other = "--slot" if slot is not None else "--load"
+        raise UsageError(f"--since and {other} both say where to begin", hint="leave one of them out")
     given = {
         "from": url, "to": "jsonlines://stdout", "name": _name(slot), "tables": tables, "slot": slot,
         "publication": publication, "group_bytes": group_bytes, "load": "full" if load else "skip",
-        "from_now": None if load else True, "until": until,
+        "from_now": None if load or since else True, "until": until,
     }
     pipeline = from_options({key: value for key, value in given.items() if value != []}, {"from": "URL"})
     configure(json, pipeline=pipeline.name)
     warn_of_bare_passwords(pipeline)
     watch = live.watch(json, supervised=sys.stdout.isatty())
     try:
-        outcome, _ = daemon.run(wiring.tail(pipeline, Progress(name=pipeline.name)), HttpSettings(), watch)
+        outcome, _ = daemon.run(wiring.tail(pipeline, Progress(name=pipeline.name), since), HttpSettings(), watch)
     finally:
         if slot is None:
             _sweep(pipeline)

@@ -50,3 +50,20 @@ def test_a_server_that_cannot_be_read(mysql_db: MySQLDatabase, cdcd: Callable[..
         assert "MY-CLIENT" in text and "GRANT" in text
     finally:
         server.execute("GRANT REPLICATION CLIENT, REPLICATION SLAVE ON *.* TO cdcd_source@'%'")
+
+
+def test_since_a_position(mysql_db: MySQLDatabase, cdcd: Callable[..., Daemon]) -> None:
+    """A line tells where its transaction begins: from there on all is printed."""
+    mysql_db.sql("CREATE TABLE t (id int PRIMARY KEY)")
+    first = cdcd("tail", mysql_db.url)
+    wait_until(lambda: "stream started" in first.text(), what="the stream")
+    mysql_db.sql("INSERT INTO t VALUES (1)", "INSERT INTO t VALUES (2)")
+    wait_until(lambda: len(lines(first)) == 2, what="two lines")
+    first.stop()
+    mysql_db.sql("INSERT INTO t VALUES (3)", "INSERT INTO t VALUES (4)")
+    again = cdcd("tail", mysql_db.url, "--since", lines(first)[-1]["position"], "--until", "caught-up")
+    again.wait(0)
+    assert [line["key"]["id"] for line in lines(again)] == [2, 3, 4], "its transaction once more, and all after"
+    wrong = cdcd("tail", mysql_db.url, "--since", "yesterday").wait(code=None)
+    assert "'yesterday' is not a position" in wrong
+    assert "--since POSITION" in cdcd("tail", mysql_db.url, "--slot", "x").wait(2)

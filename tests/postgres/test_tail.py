@@ -122,3 +122,9 @@ def test_across_changes_of_the_table(source_db: Database, cdcd: Callable[..., Da
         {"id": 1, "n": 1}, {"id": 2, "n": 2}, {"id": 3, "n": 3, "c": "y"}, {"id": 4, "n": 4.5, "c": "z"},
         {"id": 1, "d": "w"},
     ]  # fmt: skip
+
+
+def test_since_a_position(source_db: Database, cdcd: Callable[..., Daemon]) -> None:
+    """The log is kept for slots alone, so no place can be named; and two beginnings are one too many."""
+    assert "--slot NAME" in cdcd("tail", source_db.url, "--since", "0/1").wait(2)
+    assert "leave one of them out" in cdcd("tail", source_db.url, "--since", "0/1", "--slot", "x").wait(2)
