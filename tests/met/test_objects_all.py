@@ -191,6 +191,29 @@ def test_what_acts_on_rows_waits_for_the_cut_over(whole_in_roles: Pair) -> None:
     daemon.stop()
 
 
+def test_what_speaks_of_a_table_that_joins_and_of_an_older_one(whole: Pair) -> None:
+    """The join knows its own tables alone: a view over both, and what is on that view, come when it is consistent."""
+    daemon = whole.follow(*ALL)
+    whole.source.sql("""
+        CREATE TABLE late (id int PRIMARY KEY, n int); INSERT INTO late VALUES (1, 2);
+        CREATE VIEW joined AS SELECT b.id, l.n FROM base b JOIN late l USING (id);
+        COMMENT ON VIEW joined IS 'of an old table and a new one'; GRANT SELECT ON joined TO cdcd_reader;
+        CREATE FUNCTION of_late(l late) RETURNS SETOF joined LANGUAGE sql STABLE
+            AS 'SELECT * FROM public.joined WHERE id = l.id';
+        CREATE TRIGGER instead INSTEAD OF INSERT ON joined FOR EACH ROW EXECUTE FUNCTION instead();
+        CREATE RULE nothing AS ON DELETE TO joined DO INSTEAD NOTHING""")
+    whole.wait_equal(*CARRIED, "public.late")
+    there = """SELECT (SELECT count(*) FROM pg_trigger WHERE tgrelid = to_regclass('joined')),
+        (SELECT count(*) FROM pg_rewrite WHERE ev_class = to_regclass('joined')), to_regproc('of_late') IS NOT NULL,
+        obj_description(to_regclass('joined'), 'pg_class'),
+        has_table_privilege('cdcd_reader', to_regclass('joined'), 'SELECT')"""
+    expected = [(1, 2, True, "of an old table and a new one", True)]
+    assert whole.source.sql(there) == expected
+    wait_until(lambda: whole.target.sql(there) == expected, 30, "all that is around the new table")
+    assert whole.target.sql("SELECT * FROM joined") == [(1, 2)]
+    daemon.stop()
+
+
 LOCKED = {
     "before the data": "CREATE SCHEMA lib",
     "after it": "LOCK TABLE base IN ROW EXCLUSIVE MODE",
