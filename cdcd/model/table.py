@@ -66,7 +66,7 @@ class Table:
     source's estimates for planning, never facts. `unique` are the columns of its other unique indexes, for checks.
     `leaves` name what holds the rows of a partitioned table, as the source compares them (see Source.watch).
     `attributes` is the highest number that a column ever had, `mark` names what holds the rows: it is another once they
-    were rewritten.
+    were rewritten. `product` is the database's in whose words types, defaults and collations are; "": the sink's own.
     """
 
     schema: str
@@ -84,6 +84,7 @@ class Table:
     leaves: tuple[str, ...] = field(default=(), compare=False)
     attributes: int = field(default=0, compare=False)
     mark: str = field(default="", compare=False)
+    product: str = ""
 
     @property
     def id(self) -> str:
@@ -116,7 +117,7 @@ class Table:
             "schema": self.schema, "name": self.name, "columns": [c.to_json() for c in self.columns],
             "key": list(self.key), "oid": self.oid, "version": self.version, "primary": list(self.primary),
             "full": self.full, "partitioned": self.partitioned, "leaves": list(self.leaves),
-            "attributes": self.attributes, "mark": self.mark,
+            "attributes": self.attributes, "mark": self.mark, "product": self.product,
         }
 
     @staticmethod

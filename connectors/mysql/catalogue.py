@@ -55,7 +55,8 @@ def read_tables(
     found = []
     for schema, name, _, size, count, partitioned in rows(connection, _TABLES, schemas):
         if wanted is None or f"{schema}.{name}" in wanted:
-            found.append(_table(schema, name, columns[schema, name], keys[schema, name], size, count, partitioned))
+            its = columns[schema, name], keys[schema, name]
+            found.append(_table(server.product, schema, name, *its, size, count, partitioned))
     return sorted(found, key=lambda table: table.id)
 
 
@@ -66,6 +67,7 @@ def _schemas(connection: Connection, database: str) -> list[str]:
 
 
 def _table(
+    product: str,
     schema: str,
     name: str,
     columns: Sequence[Column],
@@ -86,6 +88,7 @@ def _table(
     return Table(
         schema, name, tuple(columns), primary or (whole[0] if whole else ()), primary=primary,
         partitioned=bool(partitioned), bytes=int(size), rows=int(count), unique=others,
+        product=product,
     )  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from cdcd.errors import CdcdError, SchemaChanged
 from cdcd.log import get_logger
@@ -18,6 +19,7 @@ from connectors.postgres.objects_tables import define, set_default
 from connectors.postgres.register import replace_table
 from connectors.postgres.sessions import Session
 from connectors.postgres.shape import Shape, find_shape, read_shape
+from connectors.postgres.translate import as_here
 
 log = get_logger("postgres.alter")
 
@@ -36,9 +38,10 @@ def alter(session: Session, pipeline: str, change: SchemaChange, replica: bool) 
         if change.reload:
             _empty(session, pipeline, read_shape(session, old), replica)
             supersede_tables(session, pipeline, [old.id])
+        there = replace(change, old=as_here(old), new=as_here(new))
         if change.policy == "apply":
-            _Altering(session, change, new).run()
-        _verify(session, change, new)
+            _Altering(session, there, as_here(new)).run()
+        _verify(session, there, as_here(new))
     except CdcdError as error:
         if isinstance(error, SchemaChanged) or session.closed or error.retryable:
             raise

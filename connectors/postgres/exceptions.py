@@ -21,6 +21,7 @@ from cdcd.rows import RowForm
 from connectors.postgres.names import quote_identifier, quote_literal
 from connectors.postgres.sessions import Session
 from connectors.postgres.shape import Shape
+from connectors.postgres.translate import foldable
 
 Values = Mapping[str, Any]
 """Column → the server's text, or None for NULL; {"binary": hexadecimal} where the server could not read it."""
@@ -157,7 +158,7 @@ def identity(form: RowForm, key: bytes) -> bytes:
 def _vague(form: RowForm, waiting: Collection[bytes]) -> bool:
     """Whether bytes do not tell which rows these are: only the server compares the keys, or they came otherwise."""
     prefix = identity(form, b"")
-    return not form.table.foldable or not all(one.startswith(prefix) for one in waiting)
+    return not foldable(form.table) or not all(one.startswith(prefix) for one in waiting)
 
 
 _EACH = "SELECT id FROM cdcd.exceptions WHERE pipeline = %s AND table_id = %s AND state = 'open' AND key IS NOT NULL"

@@ -14,7 +14,7 @@ from typing import Any
 from cdcd.errors import StateRefused
 from cdcd.model.cell import UNCHANGED
 from cdcd.model.table import Table
-from cdcd.rows import Field, Fields, Layout, Row, RowForm
+from cdcd.rows import CANONICAL, Field, Fields, Layout, Row, RowForm
 from connectors.postgres.sessions import PIECE, Session
 from connectors.postgres.shape import Shape
 from connectors.postgres.types_wire import wire_types
@@ -39,7 +39,14 @@ def escape(value: bytes) -> bytes:
     return _SPECIAL.sub(lambda found: _ESCAPES[found[0]], value) if _SPECIAL.search(value) else value
 
 
+def floats(value: Sequence[float]) -> bytes:
+    """A vector as an array's text."""
+    return b"{" + ",".join(map(repr, value)).encode() + b"}"
+
+
 _ANY_TEXT = Field({**{f"pg-text:{type}": "v" for type in PLAIN}, "pg-text:*": "esc(v)"})
+_FLOATS = Field({**_ANY_TEXT.takes, CANONICAL: "floats(v)"})
+"""Of real[], which holds a vector where the server has no such type."""
 _HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 _TRAILER = b"\xff\xff"
 _length = struct.Struct(">i")
@@ -65,8 +72,8 @@ def target_forms(session: Session, table: Table, shape: Shape) -> list[RowForm]:
         fields = tuple(Field(dict.fromkeys(names, "v")) for names in wires)
         forms.append(RowForm(BINARY, table, columns, fields, layout, split=split_binary))
     layout = Layout(b"", b"\t", b"\n", b"\\N")
-    everything = (_ANY_TEXT,) * len(columns)
-    forms.append(RowForm(TEXT, table, columns, everything, layout, {"esc": escape}, split_text))
+    texts = tuple(_FLOATS if shape.columns[name].native == "real[]" else _ANY_TEXT for name in columns)
+    forms.append(RowForm(TEXT, table, columns, texts, layout, {"esc": escape, "floats": floats}, split_text))
     return forms
 
 

@@ -35,6 +35,7 @@ from connectors.postgres.sessions import Session, Sessions
 from connectors.postgres.shape import read_shape
 from connectors.postgres.skip import Skips, read_orders
 from connectors.postgres.standbys import HERE, STANDBYS, check_standbys
+from connectors.postgres.translate import all_here, as_here
 from connectors.postgres.writer import SETTINGS, Writer
 
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,40}")
@@ -110,7 +111,8 @@ class PostgresSink:
     def check(self, tables: Sequence[Table], objects: Sequence[Statement] = ()) -> list[Finding]:
         with self._sessions.brief() as session:
             replica = self._sessions.try_replica(session)
-            findings = check_target(session, self._url(), self._pipeline, tables, objects, self._policy, replica)
+            here = all_here(tables)
+            findings = check_target(session, self._url(), self._pipeline, here, objects, self._policy, replica)
             return findings + (check_standbys(session) if self._replicated else [])
 
     def read_by(self) -> set[str]:
@@ -122,7 +124,7 @@ class PostgresSink:
             controls = [Statement("control", text, ("schema", "cdcd")) for text in control.plan(session)]
             objects = staged(session, objects, self._sessions.try_replica(session))
             carried = carried_tables(session, self._pipeline)
-            new = [table for table in tables if table.id not in carried]
+            new = [table for table in all_here(tables) if table.id not in carried]
             before = plan_tables(session, new, [one for one in objects if one.table not in carried], self._policy)
             made = {one.table for one in before if one.kind == "table"}
             built = bool(carried) and not new and claims.finished(session, self._pipeline)
@@ -132,7 +134,7 @@ class PostgresSink:
 
     def prepare(self, tables: Sequence[Table], objects: Sequence[Statement] = ()) -> None:
         with self._owner.durably() as session:
-            make_tables(session, tables, objects, self._policy)
+            make_tables(session, all_here(tables), objects, self._policy)
 
     def intend(self, identity: Identity, intent: Mapping[str, Any]) -> None:
         with self._owner.durably() as session:
@@ -149,7 +151,7 @@ class PostgresSink:
         self, tables: Sequence[Table], chunks: Sequence[Chunk], objects: Sequence[Statement] = ()
     ) -> None:
         with self._owner.durably() as session:
-            make_tables(session, tables, objects, self._policy)
+            make_tables(session, all_here(tables), objects, self._policy)
             add_tables(session, self._pipeline, tables, chunks)
         self._owner.carries(tables)
 
@@ -166,7 +168,7 @@ class PostgresSink:
         return self._owner.durable(ticket)
 
     def finish(self, tables: Sequence[Table], objects: Sequence[Statement]) -> None:
-        build(self._owner, self._pipeline, tables, objects)
+        build(self._owner, self._pipeline, all_here(tables), objects)
 
     def by_hand(self, objects: Sequence[Statement]) -> list[Statement]:
         with self._sessions.brief() as session:
@@ -178,7 +180,7 @@ class PostgresSink:
 
     def widen(self, table: Table) -> Sequence[str]:
         with self._sessions.brief() as session:
-            return add_labels(session, table)
+            return add_labels(session, as_here(table))
 
     def set_sequences(self, values: Sequence[SequenceValue]) -> list[SequenceDone]:
         with self._sessions.brief() as session:

@@ -34,6 +34,7 @@ from connectors.postgres.single import OneByOne
 from connectors.postgres.skip import Skips, Step
 from connectors.postgres.standbys import HERE
 from connectors.postgres.stops import Places, Stops
+from connectors.postgres.translate import foldable
 
 log = get_logger("postgres.writer")
 
@@ -236,7 +237,7 @@ class Writer:
                 self._shape(one.table).oid for one in step.logs.values() if DELETE in one.ops or MOVE in one.ops
             }
         logs = self._in_order(list(step.logs.values()))
-        single = [one for one in logs if not one.table.foldable or self._exceptions.touch(one)]
+        single = [one for one in logs if not foldable(one.table) or self._exceptions.touch(one)]
         if single and not self._independent(logs):
             single = logs
         if not self._in_bulk([one for one in logs if one not in single]):
