@@ -11,20 +11,25 @@ from typing import Any
 
 import pytest
 
+from tests.forked import Forked
 from tests.servers.roles import PASSWORDS
 from tests.waiting import wait_until
 
 
 class Daemon:
-    """One process of `cdcd`, its output in files."""
+    """One process of `cdcd`, its output in files. One with an environment of its own is started anew."""
 
     def __init__(self, directory: Path, number: int, *arguments: str, environment: dict[str, str] | None = None):
         self.log = directory / f"cdcd-{number}.log"
         self.output = directory / f"cdcd-{number}.out"
         with self.log.open("wb") as log, self.output.open("wb") as output:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "cdcd", *arguments], stdin=subprocess.DEVNULL, stdout=output, stderr=log,
-                env={**os.environ, **(environment or {})},
+            self.process: Forked | subprocess.Popen[bytes] = (
+                Forked(arguments, output.fileno(), log.fileno())
+                if environment is None
+                else subprocess.Popen(
+                    [sys.executable, "-m", "cdcd", *arguments], stdin=subprocess.DEVNULL, stdout=output, stderr=log,
+                    env={**os.environ, **environment},
+                )
             )
 
     @property

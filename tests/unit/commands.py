@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryFile
+
+from tests.forked import Forked
 
 ROOT = Path(__file__).parents[2]
 
@@ -31,11 +33,17 @@ class Cdcd:
 
     def run(self, *words: str, environment: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
         """To its end."""
-        return subprocess.run(
-            [sys.executable, "-m", "cdcd", *words],
-            env=self.environment | (environment or {}), cwd=self.directory, capture_output=True, text=True, timeout=60,
-            stdin=subprocess.DEVNULL, check=False,
-        )
+        with TemporaryFile("w+") as out, TemporaryFile("w+") as err:
+            given = self.environment | (environment or {})
+            process = Forked(words, out.fileno(), err.fileno(), given, self.directory)
+            try:
+                code = process.wait(60)
+            finally:
+                process.kill()
+                process.wait()
+            for file in (out, err):
+                file.seek(0)
+            return subprocess.CompletedProcess(words, code, out.read(), err.read())
 
     @contextmanager
     def running(self, *words: str) -> Iterator[Running]:
@@ -50,10 +58,7 @@ class Running:
     def __init__(self, cdcd: Cdcd, *words: str) -> None:
         self._log = cdcd.directory / f"{time.monotonic_ns()}.log"
         with self._log.open("wb") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "cdcd", *words],
-                env=cdcd.environment, cwd=cdcd.directory, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-            )
+            self.process = Forked(words, log.fileno(), log.fileno(), cdcd.environment, cdcd.directory)
 
     @property
     def text(self) -> str:
