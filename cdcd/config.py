@@ -102,6 +102,7 @@ def _size(value: object) -> object:
 
 Place = Annotated[Endpoint, BeforeValidator(_endpoint)]
 Size = Annotated[int, BeforeValidator(_size)]
+Seconds = Annotated[float, Field(allow_inf_nan=False)]
 
 
 class PipelineSettings(_Settings):
@@ -115,8 +116,8 @@ class PipelineSettings(_Settings):
     from_now: bool = False
     until: str | None = None
     standby: bool = False
-    standby_seconds: float = Field(default=30.0, gt=0, strict=False)
-    patience: float = Field(default=60.0, ge=0, strict=False)
+    standby_seconds: Seconds = Field(default=30.0, gt=0)
+    patience: Seconds = Field(default=60.0, ge=0)
     target_tables: TargetTables = "create"
     objects: Objects = "tables"
     publication: str | None = None
@@ -131,7 +132,7 @@ class PipelineSettings(_Settings):
     loaders: int = Field(default=2, ge=1, le=64)
     partitions: Partitions = "root"
     log_disk: Annotated[int | None, BeforeValidator(_size)] = Field(default=None, ge=1 << 20)
-    table_poll: float = Field(default=10.0, gt=0, strict=False)
+    table_poll: Seconds = Field(default=10.0, gt=0)
     on_error: OnError = "stop"
     on_conflict: OnConflict = "stop"
     max_exceptions: int = Field(default=1000, ge=1)
@@ -142,6 +143,11 @@ class PipelineSettings(_Settings):
     def _agree(self) -> Self:
         if self.from_now and self.load != "skip":
             raise ValueError("from_now needs load = 'skip': a load begins at its own snapshot, not at 'now'")
+        if self.load == "skip" and self.target_tables in ("truncate", "drop"):
+            raise ValueError(
+                f"target_tables = '{self.target_tables}' does not go with load = 'skip': the rows that are there would "
+                "be gone, and none come in their place"
+            )
         if self.load == "only" and self.until is not None:
             raise ValueError("until does not go with load = 'only', which ends when the target is consistent")
         if (self.where or self.mask) and (self.load != "only" or self.chunks_per_snapshot):
@@ -160,7 +166,7 @@ class PipelineSettings(_Settings):
 
 class HttpSettings(_Settings):
     listen: Annotated[str, AfterValidator(_host_port)] | None = None
-    stuck_after: float = Field(default=120.0, gt=0, strict=False)
+    stuck_after: Seconds = Field(default=120.0, gt=0)
 
 
 class LogSettings(_Settings):
@@ -297,7 +303,15 @@ def _pipeline(
 ) -> Pipeline:
     source = Address(settings.source.url, settings.source.password_file, places.name((*path, "from")))
     target = Address(settings.target.url, settings.target.password_file, places.name((*path, "to")))
-    return Pipeline(settings.name or default_name(source), source, target, settings, written)
+    pipeline = Pipeline(settings.name or default_name(source), source, target, settings, written)
+    other = pipeline.slot.removeprefix(PREFIX)
+    if pipeline.slot.startswith(PREFIX) and other != pipeline.name:
+        raise UsageError(
+            f"{places.name((*path, 'slot'))}: '{pipeline.slot}' is the slot of pipeline \"{other}\"",
+            why=f"{PREFIX}<name> is made for the pipeline of that name; what one reads from a slot is gone for others",
+            hint=f"leave it out: the slot is then {PREFIX}{pipeline.name}; one made by hand needs another name",
+        )
+    return pipeline
 
 
 def _expanded(value: Any, places: Places, path: tuple[str | int, ...]) -> Any:

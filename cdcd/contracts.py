@@ -31,13 +31,14 @@ from cdcd.rows import RowForm
 @dataclass(frozen=True, slots=True)
 class Finding:
     """One result of a check: `level` "error" or "warning", a stable `id`, what was seen, and the statement that
-    mends it."""
+    mends it. `of_load`: it is in the way of a load only."""
 
     id: str
     level: str
     message: str
     evidence: str = ""
     mend: str = ""
+    of_load: bool = False
 
 
 @dataclass(frozen=True, slots=True)

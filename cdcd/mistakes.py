@@ -75,7 +75,7 @@ def _mistake(error: Any, places: Places, keys: Callable[[Path], Sequence[str]]) 
             why = str(context["error"])
         case "too_short":
             why, hint = "names no pipeline", "begin one with [[pipeline]]"
-        case "greater_than_equal" | "greater_than" | "less_than_equal":
+        case "greater_than_equal" | "greater_than" | "less_than_equal" | "finite_number":
             why = f"{shown} is out of bounds: {error['msg'].removeprefix('Input ')}"
         case "list_type" if path == ("pipeline",):
             why, hint = "is one table", "begin each pipeline with [[pipeline]], in double brackets"

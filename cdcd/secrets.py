@@ -127,6 +127,18 @@ class Address:
         password = user.partition(":")[2] if at else ""
         return bool(_NAME.sub("", password)) or bool(re.search(r"[?&]password=(?!\$\{)", self.text))
 
+    def require_secret(self) -> None:
+        """UsageError where the password's file cannot be read now, which is a mistake until it was read once."""
+        try:
+            self.url()
+        except Unreachable as error:
+            raise UsageError(
+                error.what,
+                why=error.why,
+                hint="it holds the password and nothing else, and is read at each connect; else leave out "
+                "password_file: ${NAME} in the URL, PGPASSWORD and ~/.pgpass hold one too",
+            ) from None
+
     def url(self) -> str:
         """The whole URL, secrets in it, as of now. For the driver only."""
         parts = self._parts()
@@ -164,11 +176,10 @@ class Address:
         try:
             # A file written by hand ends with a newline that is no part of the password.
             return path.read_text(encoding="utf-8").rstrip("\r\n")
-        except OSError as error:
+        except (OSError, UnicodeDecodeError) as error:
             # It may be in the middle of a rotation: the engine tries again.
-            raise Unreachable(
-                f"{self.key}: the password file cannot be read: {path}", why=error.strerror or str(error)
-            ) from None
+            why = "it is not UTF-8" if isinstance(error, ValueError) else error.strerror or str(error)
+            raise Unreachable(f"{self.key}: the password file cannot be read: {path}", why=why) from None
 
     def __repr__(self) -> str:
         return f"<{self.shown}>"

@@ -17,7 +17,7 @@ from rich.console import Console
 
 from cdcd import wiring
 from cdcd.cli.options import Around, File, From, Json, Name, Names, Tables, To, chosen, start_log
-from cdcd.config import Partitions, Pipeline, TargetTables
+from cdcd.config import Load, Partitions, Pipeline, TargetTables
 from cdcd.contracts import Finding
 from cdcd.engine.examine import Examined, examine
 from cdcd.errors import CheckFailed
@@ -33,6 +33,7 @@ def check(
     tables: Tables = None,
     name: Name = None,
     file: File = None,
+    load: Annotated[Load | None, typer.Option(help="full, only or skip, as for `run`.")] = None,
     target_tables: Annotated[
         TargetTables | None, typer.Option(help="What `run` is to do at the target, as there.")
     ] = None,
@@ -69,6 +70,7 @@ def check(
             "from": source, "to": target, "tables": tables, "name": name, "target_tables": target_tables,
             "objects": objects, "publication": publication, "slot": slot, "partitions": partitions,
         },
+        {"load": load},
     )  # fmt: skip
     start_log(config, json)
     if event_trigger:

@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from cdcd.cli.options import File, From, Json, Name, Names, Tables, To, chosen, start_log
+from cdcd.cli.options import File, From, Json, Name, Names, Tables, To, described, require_secrets, start_log
 from cdcd.config import HttpSettings, LogSettings, Pipeline, PipelineSettings
 from cdcd.secrets import hide
 
@@ -42,7 +42,7 @@ def config(
 
     Exit code 2: there is a mistake in the configuration, which is named.
     """
-    config = chosen(file, pipelines, {"from": source, "to": target, "tables": tables, "name": name})
+    config = described(file, pipelines, {"from": source, "to": target, "tables": tables, "name": name})
     start_log(config, json)
     place = file.name if file is not None else "option"
     shown = [_of_pipeline(pipeline, place) for pipeline in config.pipelines]
@@ -51,10 +51,12 @@ def config(
         told: dict[str, Any] = {"version": 1, "pipelines": [_told(one) for one in shown]}
         told |= {section: _told(values) for section, values in others.items()}
         print(jsonlib.dumps(told, ensure_ascii=False))
+        require_secrets(config)
         return
     blocks = [_block(f"[{section}]", values) for section, values in others.items()]
     blocks += [_block("[[pipeline]]", values) for values in shown]
     print("\n\n".join(blocks))
+    require_secrets(config)
 
 
 def _of_pipeline(pipeline: Pipeline, place: str) -> Shown:
@@ -118,7 +120,8 @@ def _key(key: str) -> str:
 
 def _toml(value: Any) -> str:
     if isinstance(value, dict):
-        return "{ " + ", ".join(f"{_key(key)} = {_toml(inner)}" for key, inner in value.items()) + " }"
+        inner = ", ".join(f"{_key(key)} = {_toml(inner)}" for key, inner in value.items())
+        return f"{{ {inner} }}" if inner else "{}"
     if isinstance(value, list):
         return "[" + ", ".join(map(_toml, value)) + "]"
     # A JSON string is a basic string of TOML but for DEL, which TOML wants escaped.

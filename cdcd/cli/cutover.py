@@ -20,7 +20,7 @@ import typer
 from rich.console import Console
 
 from cdcd import wiring
-from cdcd.cli.options import Around, File, From, Json, Name, One, To, chosen, only, start_log
+from cdcd.cli.options import Around, File, From, Json, Name, One, To, chosen, only, start_log, warn_of_bare_passwords
 from cdcd.config import Pipeline
 from cdcd.contracts import Comparable, Fence
 from cdcd.engine.cutover import Cutover, Record, Wishes
@@ -77,6 +77,8 @@ def cutover(
         )
     exceptions = _refuse_unfollowed(one)
     role = Address(fence_as, key="--fence-as") if fence_as else None
+    if role is not None:
+        warn_of_bare_passwords(role)
     # Both signals end it alike, whatever a shell that began it in the background said of them: the fence comes down.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
@@ -195,7 +197,7 @@ def _record(
             "later": [
                 f"{back} --load skip --from-now --target-tables use",
                 "started before the application writes at the target, it keeps the old source equal; going back is",
-                f"another cut-over, of {pipeline.name[:35]}_back",
+                f"another cut-over, of {pipeline.name[:35]}_back; what it needs there: cdcd check --load skip",
             ],
         },
     }

@@ -12,6 +12,7 @@ import typer
 from cdcd.config import Config, HttpSettings, LogSettings, Objects, Pipeline, from_options, read_file
 from cdcd.errors import UsageError
 from cdcd.log import configure, get_logger
+from cdcd.secrets import Address
 
 log = get_logger("cli")
 
@@ -61,7 +62,23 @@ Json = Annotated[bool, typer.Option("--json", help="Write versioned JSON instead
 def chosen(
     file: Path | None, names: list[str] | None, options: Mapping[str, Any], overrides: Mapping[str, Any] | None = None
 ) -> Config:
-    """What the command line chose. `options` describe one pipeline; `overrides` go with a file too."""
+    """What the command line chose, its secrets at hand. `options` describe one pipeline; `overrides` go with a file
+    too."""
+    config = described(file, names, options, overrides)
+    require_secrets(config)
+    return config
+
+
+def require_secrets(config: Config) -> None:
+    for pipeline in config.pipelines:
+        pipeline.source.require_secret()
+        pipeline.target.require_secret()
+
+
+def described(
+    file: Path | None, names: list[str] | None, options: Mapping[str, Any], overrides: Mapping[str, Any] | None = None
+) -> Config:
+    """The same, without a look at files of passwords."""
     given = {key: value for key, value in options.items() if value not in (None, [])}
     over = {key: value for key, value in (overrides or {}).items() if value not in (None, False)}
     if file is None:
@@ -71,7 +88,7 @@ def chosen(
             missing = " and ".join(f"--{key}" for key in ("from", "to") if key not in given)
             raise UsageError(f"{missing} missing", hint="give --from URL --to URL, or -c FILE")
         pipeline = from_options({**given, **over})
-        warn_of_bare_passwords(pipeline)
+        warn_of_bare_passwords(pipeline.source, pipeline.target)
         return Config((pipeline,), HttpSettings(), LogSettings())
     if given:
         raise UsageError(
@@ -108,9 +125,9 @@ def http(listen: str | None, config: Config, supervised: bool = False) -> HttpSe
         raise UsageError(f"--http {listen} is not HOST:PORT", hint="write for example 127.0.0.1:9187") from None
 
 
-def warn_of_bare_passwords(pipeline: Pipeline) -> None:
+def warn_of_bare_passwords(*addresses: Address) -> None:
     """Those that stand in a command line, where everybody on this machine can read them."""
-    for address in (pipeline.source, pipeline.target):
+    for address in addresses:
         if address.bare_password:
             log.warning(
                 "the password on the command line is visible in ps",

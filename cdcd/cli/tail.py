@@ -64,7 +64,7 @@ def tail(
     }
     pipeline = from_options({key: value for key, value in given.items() if value != []}, {"from": "URL"})
     configure(json, pipeline=pipeline.name)
-    warn_of_bare_passwords(pipeline)
+    warn_of_bare_passwords(pipeline.source)
     watch = live.watch(json, supervised=sys.stdout.isatty())
     try:
         outcome, _ = daemon.run(wiring.tail(pipeline, Progress(name=pipeline.name), since), HttpSettings(), watch)

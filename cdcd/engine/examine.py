@@ -41,20 +41,21 @@ class Examined:
 
 def examine(source: Source, sink: Sink, options: Options) -> Examined:
     """Ask both ends everything. Changes nothing at either."""
-    there = source.tables()
-    tables = [table for table in there if options.selection.matches(table.id)]
+    known = source.tables()
+    tables = [table for table in known if options.selection.matches(table.id)]
     left = source.left_out(options.selection.named)
     found = list(_left_out(left, options, bool(tables)))
     if not tables and not found:
-        raise _nothing_selected(options, there)
-    for pattern in options.selection.idle([*(table.id for table in there), *(id for id, _ in left)]):
+        raise _nothing_selected(options, known)
+    for pattern in options.selection.idle([*(table.id for table in known), *(id for id, _ in left)]):
         message = f"the pattern {pattern} matches no table"
         found.append(Finding(UNKNOWN, FINDINGS[UNKNOWN][0], message, "a table made later would join"))
     found += _partial(options, tables)
     found += _circles(source, sink, tables)
     found += source.check(tables)
     objects = source.objects(tables, options.trees)
-    return Examined(tables, objects, found, sink.check(tables, objects))
+    there = [one for one in sink.check(tables, objects) if options.load != "skip" or not one.of_load]
+    return Examined(tables, objects, found, there)
 
 
 def _left_out(left: Sequence[tuple[str, Finding]], options: Options, others: bool) -> Iterator[Finding]:

@@ -40,7 +40,7 @@ SELECT CASE WHEN c.relpersistence = 't' THEN 'pg_temp' ELSE n.nspname END || '.'
        CASE WHEN c.relispartition THEN pg_partition_root(c.oid)::regclass::text END
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'p', 'f') AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'cdcd')
-  AND n.nspname !~ '^pg_toast'
+  AND n.nspname !~ '^pg_toast' AND NOT (c.relpersistence = 't' AND starts_with(c.relname, 'cdcd_'))
   AND (c.relkind = 'f' OR c.relpersistence <> 'p' OR c.relispartition OR EXISTS (
        SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e'))
 ORDER BY 1

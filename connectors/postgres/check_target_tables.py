@@ -70,7 +70,7 @@ def check_table(session: Session, table: Table, shape: Shape, policy: str, role:
         return
     if policy == "create" and not policies and session.row(f"SELECT FROM {shape.only} LIMIT 1") is not None:
         yield finding("PT-FILLED", f"{table.id} holds rows at the target already", "target_tables = create",
-                      f"TRUNCATE {name} -- or choose target_tables = truncate")  # fmt: skip
+                      f"TRUNCATE {name} -- or choose target_tables = truncate; with load = skip, use")  # fmt: skip
     if unlogged:
         yield finding("PT-UNLOGGED", f"{table.id} is unlogged: a crash of the target would empty it, and its "
                       "checkpoint would stay", mend=f"ALTER TABLE {name} SET LOGGED")  # fmt: skip

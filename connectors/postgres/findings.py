@@ -125,6 +125,10 @@ FINDINGS: dict[str, tuple[str, str]] = {
 }
 
 
+OF_LOADS = {"PT-FOREIGN-KEY"}
+"""In the way of a load, and of nothing else."""
+
+
 def finding(id: str, message: str, evidence: str = "", mend: str = "", level: str | None = None) -> Finding:
     """One of the table's; `level` where this one is graver than the others of its kind."""
-    return Finding(id, level or FINDINGS[id][0], message, evidence, mend)
+    return Finding(id, level or FINDINGS[id][0], message, evidence, mend, id in OF_LOADS)

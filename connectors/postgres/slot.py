@@ -39,7 +39,7 @@ def verify_slot(asker: Asker, name: str, database: str, checkpoint: int) -> Slot
     where = {"slot": name, "position": format_lsn(checkpoint)}
     again = (
         "run: cdcd drop, then cdcd run --target-tables truncate, which copies everything again; or, where nothing was "
-        "written since, cdcd run --load skip --from-now, and cdcd validate to prove it"
+        "written since, cdcd run --load skip --from-now --target-tables use, and cdcd validate to prove it"
     )
     slot = read_slot(asker, name)
     if slot is None:

@@ -1,13 +1,16 @@
 """`cdcd plan` tells what a run does: the servers' own logs are compared with it."""
 
+import pytest
+
 from tests.met.catalogue import EVERYTHING
 from tests.met.pair import Pair
 from tests.met.planned import as_planned
 
 
-def test_a_run_does_what_the_plan_says(pair: Pair) -> None:
+@pytest.mark.parametrize("options", [("--load", "only"), ()], ids=["copied", "followed"])
+def test_a_run_does_what_the_plan_says(pair: Pair, options: tuple[str, ...]) -> None:
     pair.source.sql(EVERYTHING)
-    plan = as_planned(pair, "--load", "only")
+    plan = as_planned(pair, *options)
     assert plan["target"][0]["statement"] == "CREATE SCHEMA cdcd"
     assert {one["table"] for one in plan["tables"]} >= {"public.parent", "public.parts"}
     assert {"public.parent_id_seq", "apart.free"} <= set(plan["sequences"])

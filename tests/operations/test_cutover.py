@@ -17,8 +17,9 @@ import pytest
 from tests.crash.following import Cdcd, words
 from tests.equality import assert_equal, wait_equal
 from tests.fix_daemon import Daemon
-from tests.servers import Database
+from tests.servers import Database, Postgres, make_roles
 from tests.servers.address import connect
+from tests.servers.database import make_source
 from tests.waiting import wait_until
 
 SCHEMA = """
@@ -140,20 +141,31 @@ def test_under_load(source_db: Database, target_db: Database, cdcd: Cdcd) -> Non
 
 
 def test_the_reverse_pipeline_that_the_record_names(source_db: Database, target_db: Database, cdcd: Cdcd) -> None:
+    """As the roles of the way there, with what `check` says that one of them needs for the way back. Foreign keys stand
+    in nobody's way where nothing is loaded."""
+    source_db.sql("CREATE TABLE kind (id int PRIMARY KEY); CREATE TABLE thing (id int PRIMARY KEY REFERENCES kind)")
     with following(cdcd, source_db, target_db):
         done = cdcd("cutover", *ends(source_db, target_db), "--fence", "--fence-as", source_db.admin_url, "--json")
         done.wait(0, 60)
     later = shlex.split(done.json()["way_back"]["later"][0])
     back = later[later.index("--name") + 1]
     more = later[later.index("--name") + 2 :]
-    # As the servers' administrators: the roles of the other direction have other rights.
-    reverse = ["--from", target_db.admin_url, "--to", source_db.admin_url, "--name", back]
-    daemon = cdcd("run", *reverse, *more)
-    daemon.wait_said("stream started", 60)
-    target_db.sql("INSERT INTO orders (writer, n) VALUES (1, 1); UPDATE stock SET n = 7 WHERE id = 3")
-    wait_equal(source_db, target_db, ["public.orders", "public.stock"], 30)
-    daemon.stop(20)
-    cdcd("drop", *reverse, "--yes").wait(0)
+    reverse = ["--from", target_db.url, "--to", source_db.url, "--name", back]
+    check = cdcd("check", *reverse, "--load", "skip", "--target-tables", "use", "--json")
+    check.wait(3)
+    errors = [one for one in check.json()["pipelines"][0]["findings"] if one["level"] == "error"]
+    assert [one["id"] for one in errors] == ["PG-REPLICATION"]
+    target_db.admin(errors[0]["mend"].partition(" -- ")[0])
+    try:
+        daemon = cdcd("run", *reverse, *more)
+        daemon.wait_said("stream started", 60)
+        target_db.sql("INSERT INTO orders (writer, n) VALUES (1, 1); UPDATE stock SET n = 7 WHERE id = 3;"
+                      "INSERT INTO kind VALUES (1); INSERT INTO thing VALUES (1)")  # fmt: skip
+        wait_equal(source_db, target_db, ["public.orders", "public.stock", "public.kind", "public.thing"], 30)
+        daemon.stop(20)
+        cdcd("drop", *reverse, "--yes").wait(0)
+    finally:
+        target_db.admin(f"ALTER ROLE {target_db.role} NOREPLICATION")
 
 
 def test_an_abort_takes_the_fence_down(source_db: Database, target_db: Database, cdcd: Cdcd) -> None:
@@ -182,7 +194,7 @@ def test_an_abort_takes_the_fence_down(source_db: Database, target_db: Database,
 
 
 @pytest.mark.parametrize(
-    "way", ["never started", "daemon stopped", "prepared", "overrides", "nobody answers", "differences", "open"]
+    "way", ["never started", "daemon stopped", "overrides", "nobody answers", "differences", "open"]
 )
 def test_what_stands_in_the_way(source_db: Database, target_db: Database, cdcd: Cdcd, way: str) -> None:
     fence = ["--fence", "--fence-as", source_db.admin_url]
@@ -218,18 +230,23 @@ def test_what_stands_in_the_way(source_db: Database, target_db: Database, cdcd: 
                     made = cdcd("cutover", *ends(source_db, target_db), "--fenced", "--fence-as", source_db.admin_url)
                     assert "still writing" in made.wait(6) and str(link.info.backend_pid) in made.text()
                     cursor.execute("ROLLBACK")
-            case "prepared":
-                if source_db.admin("SHOW max_prepared_transactions") == [("0",)]:
-                    pytest.skip("the server prepares none")
-                link = source_db.connect()
-                with link.cursor() as cursor:
-                    cursor.execute("BEGIN; INSERT INTO calm VALUES (-1); PREPARE TRANSACTION 'waits'")
-                try:
-                    assert "waits" in cdcd("cutover", *ends(source_db, target_db), *fence).wait(6)
-                finally:
-                    source_db.sql("ROLLBACK PREPARED 'waits'")
-                    link.close()
         assert not read_only(source_db)
+
+
+def test_a_prepared_transaction_stands_in_the_way(target_db: Database, cdcd: Cdcd) -> None:
+    """No fence ends it, and its COMMIT would come too late; whoever stopped the writers."""
+    with Postgres.start(18, settings={"max_prepared_transactions": 2}) as server:
+        make_roles(server)
+        source = make_source(server)
+        with following(cdcd, source, target_db):
+            wait_until(lambda: target_db.sql("SELECT count(*) FROM calm") == [(1000,)], 30, "the copy")
+            with source.connect() as link, link.cursor() as cursor:
+                cursor.execute("BEGIN; INSERT INTO calm VALUES (-1); PREPARE TRANSACTION 'waits'")
+            for how in ("--fence", "--fenced"):
+                told = cdcd("cutover", *ends(source, target_db), how, "--fence-as", source.admin_url).wait(6)
+                assert "prepared transaction waits" in told
+                assert not read_only(source)
+            source.sql("ROLLBACK PREPARED 'waits'")
 
 
 def test_late_writes(source_db: Database, target_db: Database, cdcd: Cdcd) -> None:

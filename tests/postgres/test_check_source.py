@@ -90,7 +90,8 @@ class TestPublicationByHand:
 
 @pytest.mark.failure("PG-23")
 def test_tables_that_cannot_be_carried(source_db: Database) -> None:
-    """Under a wildcard each is a warning; by its name, or where nothing else is selected, an error."""
+    """Under a wildcard each is a warning; by its name, or where nothing else is selected, an error. Not told: what
+    another pipeline, of which this is the target, has there while it writes."""
     source_db.admin(
         "CREATE FOREIGN DATA WRAPPER nowhere; CREATE SERVER nowhere FOREIGN DATA WRAPPER nowhere;"
         "CREATE FOREIGN TABLE far (id int) SERVER nowhere; CREATE EXTENSION citext;"
@@ -102,7 +103,7 @@ def test_tables_that_cannot_be_carried(source_db: Database) -> None:
         "CREATE TABLE p1 PARTITION OF p FOR VALUES FROM (0) TO (9)"
     )
     session = source_db.connect()
-    session.cursor().execute("CREATE TEMPORARY TABLE mine (id int PRIMARY KEY)")
+    session.cursor().execute("CREATE TEMPORARY TABLE mine (a int); CREATE TEMPORARY TABLE cdcd_u_1 (a int)")
     found = told(source_db)
     assert ids(found) == ["PG-EXTENSION", "PG-FOREIGN", "PG-TEMPORARY", "PG-UNLOGGED"]
     assert {finding.level for finding in found} == {"warning"}

@@ -16,7 +16,7 @@ FILE = f"""
 [log]
 level = "debug"
 [[pipeline]]
-from = {{ url = "postgresql://u@db1/shop", password_file = "/run/pw" }}
+from = {{ url = "postgresql://u@db1/shop", password_file = "${{DIRECTORY}}/pw" }}
 to = "postgresql://u:{SECRET}@db2/shop"
 tables = ["public.${{TABLE}}"]
 slot = "by_hand"
@@ -32,15 +32,17 @@ to = "postgresql://u@db2/other"
 def said(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
     monkeypatch.setenv("TABLE", "orders")
     monkeypatch.setenv("PW", SECRET)
+    monkeypatch.setenv("DIRECTORY", str(tmp_path))
     (tmp_path / "cdcd.toml").write_text(FILE)
+    (tmp_path / "pw").write_text(SECRET)
 
-    def say(*words: str) -> str:
+    def say(*words: str, command: str = "config", code: int = 0) -> str:
         with pytest.raises(SystemExit) as left:
-            main(["config", *words])
-        assert left.value.code == 0
+            main([command, *words])
+        assert left.value.code == code
         told = capsys.readouterr()
         assert SECRET not in told.out + told.err
-        return told.out
+        return told.out if code == 0 else told.out + told.err
 
     return say
 
@@ -54,7 +56,7 @@ def test_as_json(said: Callable[..., str], tmp_path: Path) -> None:
     assert shop["tables"] == {"value": ["public.orders"], "from": "cdcd.toml, with ${TABLE}"}
     assert shop["group_bytes"] == {"value": 8_000_000, "from": "cdcd.toml"}
     assert shop["load"] == {"value": "full", "from": "default"}
-    assert shop["from"]["value"] == {"url": "postgresql://u@db1/shop", "password_file": "/run/pw"}
+    assert shop["from"]["value"] == {"url": "postgresql://u@db1/shop", "password_file": "${DIRECTORY}/pw"}
     assert shop["to"] == {"value": "postgresql://u:***@db2/shop", "from": "cdcd.toml"}
     assert other["from"] == {"value": "postgresql://u:${PW}@db1/other", "from": "cdcd.toml, with ${PW}"}
     assert told["log"]["level"] == {"value": "debug", "from": "cdcd.toml"}
@@ -79,3 +81,19 @@ def test_of_options(said: Callable[..., str]) -> None:
     text = said("--from", "postgresql://u@h/a", "--to", "postgresql://u@h/b", "--tables", "x.*")
     assert 'tables = ["x.*"]' in text
     assert "# option" in text and "# default" in text
+
+
+@pytest.mark.parametrize("content", [None, b"\xff\xfe"], ids=["none", "no text"])
+def test_a_password_file_that_cannot_be_read(said: Callable[..., str], tmp_path: Path, content: bytes | None) -> None:
+    """A mistake in the configuration, told before anything is tried; printed it is all the same."""
+    (tmp_path / "pw").unlink()
+    if content is not None:
+        (tmp_path / "pw").write_bytes(content)
+    file = str(tmp_path / "cdcd.toml")
+    for command in ("config", "run", "check"):
+        told = said("-c", file, command=command, code=2)
+        assert f'cdcd.toml: pipeline number 1, key from: the password file cannot be read: {tmp_path}/pw' in told
+        assert "No such file" in told if content is None else "not UTF-8" in told
+        assert "leave out password_file" in told
+        assert ("[[pipeline]]" in told) == (command == "config")
+    assert said("-c", file, "other")
