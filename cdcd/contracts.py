@@ -209,8 +209,9 @@ class Source(Protocol):
         missing); tables whose partitions are not those of `Table.leaves`, each told once."""
         ...
 
-    def snapshot(self) -> Snapshot:
-        """Snapshot thread. A new state, at a place the log defines. Blocks as `prepare` does; ended by `interrupt`."""
+    def snapshot(self, tables: Sequence[Table]) -> Snapshot:
+        """Snapshot thread. A new state of these, which are all that the pipeline has, at a place the log defines.
+        Blocks as `prepare` does; ended by `interrupt`."""
         ...
 
     def bounds(self, table: Table, target_bytes: int) -> list[tuple[tuple[str, ...], Bound]]:

@@ -69,7 +69,7 @@ def follow_and_load(database: Database, case: Case) -> tuple[list[str], list[str
         for group in read(source)[0]:
             assert group.position is not None
             sink.apply(group, Checkpoint(group.position))
-        snapshot = source.snapshot()
+        snapshot = source.snapshot(tables)
         sink = JsonLinesSink(loaded)
         for table in tables:
             chunk = Chunk(table.id, 0)

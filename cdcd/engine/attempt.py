@@ -272,7 +272,7 @@ class Attempt:
                 self._finished = False
             self._grant_wishes(reader)
         if self._ledger.unread and not seek.busy and not join.busy and not self._evolve.busy and self._close_behind:
-            seek.ask()
+            seek.ask(list(self._ledger.tables.values()))
         return self._end()
 
     def _apply(self, parcel: Parcel, reader: Reader) -> None:

@@ -8,10 +8,12 @@ still.
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 
 from cdcd.contracts import Snapshot, Source
 from cdcd.engine.reader import Order, Reader
 from cdcd.log import get_logger
+from cdcd.model.table import Table
 
 log = get_logger("engine.seek")
 
@@ -25,6 +27,7 @@ class Seek:
         self._source = source
         self._reader = reader
         self._attempts = 0
+        self._tables: Sequence[Table] = ()
         self._asking: _Asking | None = None
         self._order: Order | None = None
         self._snapshot: Snapshot | None = None
@@ -34,25 +37,26 @@ class Seek:
         """Whether a snapshot is on its way or in hand."""
         return self._asking is not None or self._order is not None or self._snapshot is not None
 
-    def ask(self) -> None:
-        """Begin; `step` goes on with it."""
+    def ask(self, tables: Sequence[Table]) -> None:
+        """Begin, for a snapshot of these; `step` goes on with it."""
+        self._tables = list(tables)
         self._attempts += 1
         if self._attempts >= self.ATTEMPTS:
             self._order = self._reader.stand()
         else:
-            self._asking = _Asking(self._source)
+            self._asking = _Asking(self._source, self._tables)
 
     def step(self) -> None:
         """Go on as far as possible. Raises what asking failed with."""
         if self._order is not None and self._order.done:
             order, self._order = self._order, None
             if self._snapshot is None:
-                self._asking = _Asking(self._source)
+                self._asking = _Asking(self._source, self._tables)
             elif not order.accepted:
                 log.info("snapshot passed by the stream, asking again", attempt=self._attempts)
                 self._snapshot.close()
                 self._snapshot = None
-                self.ask()
+                self.ask(self._tables)
         if self._asking is not None and (snapshot := self._asking.answer()) is not None:
             self._asking = None
             self._snapshot = snapshot
@@ -77,8 +81,9 @@ class Seek:
 class _Asking:
     """Source.snapshot in a thread of its own: it blocks behind open writing transactions (T-PG-13)."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, tables: Sequence[Table]) -> None:
         self._source = source
+        self._tables = tables
         self._snapshot: Snapshot | None = None
         self._failure: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="snapshot", daemon=True)
@@ -86,7 +91,7 @@ class _Asking:
 
     def _run(self) -> None:
         try:
-            self._snapshot = self._source.snapshot()
+            self._snapshot = self._source.snapshot(self._tables)
         except BaseException as failure:  # raised by answer(), in the writer's thread
             self._failure = failure
 

@@ -147,6 +147,7 @@ EXPRESSIONS: Mapping[str, Expressions] = {
     "bytes": Expressions(
         "string of base64", {"bytea": _BASE64.format("unhexlify(v[2:])")}, _BASE64.format("v")
     ),
+    "geometry": Expressions("string of base64", {}, _BASE64.format("v")),
     "uuid": _plain("uuid"),
     "bit": _plain("bit"),
     "varbit": _plain("varbit"),

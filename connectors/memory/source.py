@@ -100,7 +100,7 @@ class MemorySource:
         with self._connections.asking("publish") as session, session.call("publish"):
             self._server.publish(self._slot_name, tables)
 
-    def snapshot(self) -> MemorySnapshot:
+    def snapshot(self, tables: Sequence[Table]) -> MemorySnapshot:
         session = self._connections.open("snapshot")
         with ours():
             return MemorySnapshot(replication.export(session), self._connections.open)

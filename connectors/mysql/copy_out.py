@@ -6,13 +6,14 @@ in the protocol's reference).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from cdcd.errors import PoisonRow, Unreachable
-from cdcd.rows import CANONICAL, compile_function, join_expression
+from cdcd.rows import compile_function, join_expression
 from connectors.mysql.fields import Filling
 from connectors.mysql.malformed import malformed
+from connectors.mysql.refused import refused
 from connectors.mysql.tablemap import length
 from connectors.mysql.texts import texts
 from connectors.mysql.wire import LARGEST, Wire, server_error
@@ -29,7 +30,8 @@ class RowCode:
 
     def __init__(self, filling: Filling) -> None:
         form = filling.form
-        self._table = form.table.id
+        self._table = form.table
+        self._takers: list[tuple[str, Callable[[bytes], bytes]]] = []
         self.columns = len(form.columns)
         expression, names = join_expression(form.layout, [f"f{place}" for place in range(len(form.columns))])
         if not form.layout.tail.endswith(b"\n"):
@@ -39,12 +41,24 @@ class RowCode:
         used: dict[str, Any] = dict(form.names)
         for place, (name, field) in enumerate(zip(form.columns, form.fields, strict=True)):
             offered, wire = texts(by_name[name]), filling.wires[name]
-            steps = (offered.wires[CANONICAL if wire == CANONICAL else "text"], field.takes[wire])
+            steps = (offered.wires[wire if wire in offered.wires else "text"], field.takes[wire])
             used |= offered.names
-            body += _value(place, [step for step in steps if step != "v"])
+            real = [step for step in steps if step != "v"]
+            body += _value(place, real)
+            take = ["def take(v):", *(f"    v = {step}" for step in real), "    return v"]
+            self._takers.append((name, compile_function("take", take, {**form.names, **offered.names})))
         used |= {**names, "_null": form.layout.null, "_length": length, "_cut": self._cut, "_refused": self._refused}
-        row = ["def row(data, q, end):", *("    " + line for line in body)]
-        row += ["    if q != end:", "        raise _cut()", f"    return {expression}"]
+        row = [
+            "def row(data, at, end):",
+            "    q = at",
+            "    try:",
+            *("        " + line for line in body),
+            "        if q != end:",
+            "            raise _cut()",
+            f"        return {expression}",
+            "    except ValueError as error:",
+            "        raise _refused(error, data, at) from error",
+        ]
         self.row: Callable[[bytes, int, int], bytes] = compile_function("row", row, used)
         lines = [
             "def rows(data, at, limit, put):",
@@ -61,19 +75,36 @@ class RowCode:
             f"            put({expression})",
             "            at = end",
             "    except ValueError as error:",
-            "        raise _refused(error) from error",
+            "        raise _refused(error, data, at + 4) from error",
             "    return at",
         ]
         self.rows: Callable[[bytes, int, int, Callable[[bytes], None]], int] = compile_function("rows", lines, used)
 
     def _cut(self) -> Exception:
-        return malformed(f"a row of {self._table} is longer or shorter than its columns")
+        return malformed(f"a row of {self._table.id} is longer or shorter than its columns")
 
-    def _refused(self, error: ValueError) -> Exception:
-        return PoisonRow("a value cannot be written in the target's form", why=str(error), table=self._table)
+    def _refused(self, error: ValueError, data: bytes, at: int) -> Exception:
+        """Some value of the row at `at` was: say which, and of which row."""
+        key: dict[str, str] = {}
+        found: Exception = error
+        for name, take in self._takers:
+            if data[at] == 251:
+                at += 1
+                continue
+            size, at = length(data, at)
+            value, at = data[at : at + size], at + size
+            if name in self._table.key:
+                key[name] = value.decode(errors="replace")
+            try:
+                take(value)
+            except ValueError as mistake:
+                found = refused(self._table, name, mistake)
+        if isinstance(found, PoisonRow) and key:
+            found.where["key"] = ", ".join(key.values())
+        return found
 
 
-def _value(place: int, steps: list[str]) -> list[str]:
+def _value(place: int, steps: Sequence[str]) -> list[str]:
     """Lines that make a field of the value at `q`."""
     return [
         "n = data[q]",

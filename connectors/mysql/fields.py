@@ -18,6 +18,7 @@ from cdcd.errors import SchemaChanged, Stopped
 from cdcd.model.table import Column, Table
 from cdcd.model.types.binary import Bits
 from cdcd.model.types.json import Json
+from cdcd.model.types.time import XDate, XTimestamp
 from cdcd.rows import CANONICAL, RowForm
 from connectors.mysql import tablemap as m
 from connectors.mysql import temporal
@@ -95,8 +96,8 @@ def _offer(column: Column, native: Native) -> _Offer:
         return wires, {"text": made, "Decimal": Decimal}
     if name in _TEMPORAL:
         type, text_of, value_of = _TEMPORAL[name]
-        wires = {f"pg-text:{type}": "$text(v)", CANONICAL: "$value(v)", ANY_TEXT: "$text(v)"}
-        return wires, {"text": text_of, "value": value_of}
+        wires = {f"pg-text:{type}": "$text(v)", CANONICAL: "$value(v)", ANY_TEXT: "$any(v)"}
+        return wires, {"text": text_of, "value": value_of, "any": any_text(text_of, value_of)}
     if name == "bit":
         length = native.number(0, 1)
         text = f"format($int(v, 'big'), '0{length}b').encode()"
@@ -110,7 +111,7 @@ def _offer(column: Column, native: Native) -> _Offer:
             "label": label
         }
     if name == "json":
-        wires = {"pg-text:json": "$text(v)", CANONICAL: "$Json($text(v).decode())", ANY_TEXT: "$text(v)"}
+        wires = {"pg-text:jsonb": "$text(v)", CANONICAL: "$Json($text(v).decode())", ANY_TEXT: "$text(v)"}
         return wires, {"text": json_text, "Json": Json}
     if name == "uuid":
         return _by_value("uuid", "$UUID(bytes=$plain(v))", {"UUID": UUID, "plain": uuid_bytes})
@@ -119,6 +120,10 @@ def _offer(column: Column, native: Native) -> _Offer:
         return _by_value("inet", f"$text({int(kind)}, v.ljust({size}, b'\\0'))", {"text": inet_ntop})
     if name == "vector":
         return {CANONICAL: "$value(v)", ANY_TEXT: "$text(v)"}, {"value": vector_value, "text": vector_text}
+    if family == "geometry":
+        return {"mysql-bytes": "v", "pg-text:geometry": "$ewkb(v).hex().encode()", CANONICAL: "$ewkb(v)"}, {
+            "ewkb": ewkb
+        }
     if family == "bytes":
         value = f"v.ljust({native.number(0, 1)}, b'\\0')" if name == "binary" else "v"
         text = f"b'\\\\x' + {value}.hex().encode()"
@@ -146,6 +151,36 @@ _TEMPORAL: Mapping[str, tuple[str, Callable[[bytes], bytes], Callable[[bytes], A
     "timestamp": ("timestamptz", temporal.timestamp_text, temporal.timestamp_value),
     "time": ("interval", temporal.time_text, temporal.time_value),
 }
+
+
+def any_text(text_of: Callable[[bytes], bytes], value_of: Callable[[bytes], Any]) -> Callable[[bytes], bytes]:
+    """For a column of text, which takes the zero and partial dates too."""
+
+    def text(value: bytes) -> bytes:
+        try:
+            return text_of(value)
+        except ValueError:
+            return _digits(value_of(value))
+
+    return text
+
+
+def _digits(value: XDate | XTimestamp) -> bytes:
+    """As the server writes what no calendar has."""
+    text = b"%04d-%02d-%02d" % (value.year, value.month, value.day)
+    if isinstance(value, XDate):
+        return text
+    text += b" %02d:%02d:%02d" % (value.hour, value.minute, value.second)
+    return text + (b".%06d" % (value.nanos // 1000)).rstrip(b"0") if value.nanos else text
+
+
+def ewkb(value: bytes) -> bytes:
+    """The server keeps an SRID before the WKB; extended WKB has it inside, where it is not 0."""
+    if len(value) < 9 or value[4] != 1:
+        raise ValueError("no geometry in little-endian WKB")
+    if value[:4] == b"\0\0\0\0":
+        return value[4:]
+    return value[4:8] + bytes([value[8] | 0x20]) + value[:4] + value[9:]
 
 
 def _float_text(value: float) -> bytes:

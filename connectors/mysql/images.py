@@ -16,13 +16,14 @@ import struct
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from cdcd.errors import PoisonRow, Stopped
+from cdcd.errors import Stopped
 from cdcd.model.cell import UNCHANGED
 from cdcd.model.group import DELETE, INSERT, MOVE, UPDATE, TableLog
 from cdcd.model.table import Table
 from cdcd.rows import RowForm, compile_function, join_expression
 from connectors.mysql.fields import Cell, Filling, cells
 from connectors.mysql.malformed import malformed
+from connectors.mysql.refused import refused
 from connectors.mysql.tablemap import Slot, length, present
 
 Event = Callable[[bytes, int, int], None]
@@ -200,19 +201,13 @@ class ImageCode:
 
     def _taker(self, cell: Cell) -> Callable[[Any], bytes]:
         lines = ["def take(v):", *(f"    v = {step}" for step in cell.steps), "    return v"]
-        take, table, name = compile_function("take", lines, self._names), self.table.id, cell.name
+        take, table, name = compile_function("take", lines, self._names), self.table, cell.name
 
         def checked(value: Any) -> bytes:
             try:
                 return take(value)  # type: ignore[no-any-return]
             except ValueError as error:
-                raise PoisonRow(
-                    "a value cannot be written in the target's form",
-                    why=str(error),
-                    table=table,
-                    column=name,
-                    value=repr(value)[:100],
-                ) from error
+                raise refused(table, name, error) from error
 
         return checked
 

@@ -13,6 +13,9 @@ from connectors.mysql.decimals import decimal_text, size_of
 DEEPEST = 100
 """Levels, of which the server allows no more."""
 
+DIGITS = 81
+"""Of a decimal: the server's own have room for more than a column's 65 (DECIMAL_MAX_POSSIBLE_PRECISION)."""
+
 _u16, _u32 = struct.Struct("<H").unpack_from, struct.Struct("<I").unpack_from
 _LITERALS = {0: "null", 1: "true", 2: "false"}
 _NUMBERS: dict[int, Callable[[bytes, int], tuple[int]]] = {
@@ -126,7 +129,7 @@ def _opaque(kind: int, data: bytes) -> str:
     """A value of a type that JSON has not, by its field type: numbers bare, dates as text, all else as base64."""
     if kind == 246:
         precision, scale = data[0], data[1]
-        if not (0 < precision <= 65 and scale <= precision and len(data) == 2 + size_of(precision, scale)):
+        if not (0 < precision <= DIGITS and scale <= precision and len(data) == 2 + size_of(precision, scale)):
             raise ValueError("no binary JSON: a decimal of another size")
         return decimal_text(precision, scale)(data[2:]).decode()
     if kind in (7, 10, 11, 12) and len(data) == 8:

@@ -56,9 +56,8 @@ class MysqlSnapshot:
     """Lives as long as its sessions. `position` is its place in the log."""
 
     def __init__(
-        self, position: Place, readers: Sequence[Connection], identities: Mapping[str, Identity], connect: Connect,
-        wake: Wake,
-    ) -> None:  # fmt: skip
+        self, position: Place, readers: Sequence[Connection], identities: Mapping[str, Identity], connect: Connect
+    ) -> None:
         self.position = position
         self._readers = list(readers)
         self._free: SimpleQueue[Connection] = SimpleQueue()
@@ -66,7 +65,7 @@ class MysqlSnapshot:
             self._free.put(reader)
         self._identities = identities
         self._connect = connect
-        self._wake = wake
+        self._wake = Wake()  # of its own: a snapshot that is given up leaves the stream alone
         self._lock = threading.Lock()
         self._closed = False
 
@@ -194,7 +193,7 @@ def take(
             rows(locker, "UNLOCK TABLES")
         opened.clear()
         drop(locker)
-        return MysqlSnapshot(place, readers, identities, connect, wake)
+        return MysqlSnapshot(place, readers, identities, connect)
     except BaseException:
         for session in opened:
             drop(session)

@@ -177,16 +177,18 @@ class MysqlSource:
 
     def prepare(self, tables: Sequence[Table], intent: Mapping[str, Any], load: bool) -> MysqlSnapshot:
         if not load:
-            return MysqlSnapshot(self.head(), (), {}, self._connect, Wake())
+            return MysqlSnapshot(self.head(), (), {}, self._connect)
         return self._take(tables)
 
-    def snapshot(self) -> MysqlSnapshot:
-        return self._take([filling.form.table for filling in self._fillings.values()])
+    def snapshot(self, tables: Sequence[Table]) -> MysqlSnapshot:
+        return self._take(tables)
 
     def _take(self, tables: Sequence[Table]) -> MysqlSnapshot:
         made = take(self._connect, self._server, tables, self._wake, self._opened)
         with self._lock:
             self._snapshots.append(made)
+        if self._wake.is_set:
+            made.interrupt()
         log.info("snapshot taken", place=str(made.position))
         return made
 

@@ -18,7 +18,7 @@ from cdcd.model.types.binary import Bits
 from cdcd.model.types.json import Json
 from cdcd.model.types.time import Interval, XDate, XTimestamp
 from cdcd.rows import CANONICAL
-from connectors.mysql.fields import Offer, _float_text, vector_text, vector_value
+from connectors.mysql.fields import ANY_TEXT, Offer, _float_text, any_text, ewkb, vector_text, vector_value
 from connectors.mysql.names import quote
 from connectors.mysql.types import INTEGERS, native_of
 
@@ -54,7 +54,9 @@ def _texts(column: Column) -> tuple[dict[str, str], dict[str, Any]]:
         return _both("v", "$Decimal(v.decode())"), {"Decimal": Decimal}
     if name in _TEMPORAL:
         text_of, value_of = _TEMPORAL[name]
-        return _both("$text(v)", "$value(v)"), {"text": text_of, "value": value_of}
+        return {**_both("$text(v)", "$value(v)"), ANY_TEXT: "$any(v)"}, {
+            "text": text_of, "value": value_of, "any": any_text(text_of, value_of),
+        }  # fmt: skip
     if name == "bit":
         length = native.number(0, 1)
         return _both(f"format(int(v), '0{length}b').encode()", f"$Bits(int(v), {length})"), {"Bits": Bits}
@@ -64,6 +66,10 @@ def _texts(column: Column) -> tuple[dict[str, str], dict[str, Any]]:
         return _both("v", "$UUID(v.decode())"), {"UUID": UUID}
     if name == "vector":
         return _both("$text(v)", "$value(v)"), {"text": vector_text, "value": vector_value}
+    if family == "geometry":
+        return {"mysql-bytes": "v", "pg-text:geometry": "$ewkb(v).hex().encode()", CANONICAL: "$ewkb(v)"}, {
+            "ewkb": ewkb
+        }
     if family == "bytes":
         return _both("b'\\\\x' + v.hex().encode()", "v"), {}
     return _both("v", "v.decode()"), {}
@@ -89,7 +95,10 @@ def _parts(text: bytes) -> tuple[tuple[int, ...], int]:
 def _checked(text: bytes) -> bytes:
     """The text of a date of the calendar, without zeros at the end of its fraction."""
     numbers, _ = _parts(text)
-    date(*numbers[:3])
+    try:
+        date(*numbers[:3])
+    except ValueError:
+        raise ValueError(f"{text.decode()} is no date of the calendar") from None
     return text.rstrip(b"0").rstrip(b".") if b"." in text else text
 
 

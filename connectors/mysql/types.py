@@ -96,8 +96,10 @@ def logical(native: Native, charset: str) -> LogicalType:
         return LogicalType("enum", labels=native.labels)
     if name == "vector":
         return LogicalType("vector", length=native.number(0, 2048))
-    if name in ("binary", *BLOBS, *GEOMETRIES):
+    if name in ("binary", *BLOBS):
         return LogicalType("bytes")
+    if name in GEOMETRIES:
+        return LogicalType("geometry")
     raise ValueError(f"the type {name!r} is not known")
 
 
@@ -106,7 +108,7 @@ PLAIN: Mapping[str, str] = {
     "double": "float64",
     "date": "date",
     "year": "int16",
-    "json": "json",
+    "json": "jsonb",
     "set": "text",
     "uuid": "uuid",
     "inet6": "inet",

@@ -14,6 +14,7 @@ from connectors.postgres.shape import Shape
 
 WIDER = {
     ("smallint", "integer"), ("smallint", "bigint"), ("integer", "bigint"), ("real", "double precision"),
+    ("date", "text"), ("bytea", "geometry"),
 }  # fmt: skip
 """Pairs of a source's type and another that holds all of its values; so does text, for character varying."""
 
@@ -61,7 +62,7 @@ def check_columns(session: Session, table: Table, shape: Shape) -> Iterator[Find
 
 def _holds(source: str, target: str) -> bool:
     return source == target or (source, target) in WIDER or (
-        target == "text" and source.startswith("character varying")
+        target == "text" and source.startswith(("character varying", "timestamp"))
     )  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from cdcd.errors import StateRefused
@@ -45,8 +45,13 @@ def floats(value: Sequence[float]) -> bytes:
 
 
 _ANY_TEXT = Field({**{f"pg-text:{type}": "v" for type in PLAIN}, "pg-text:*": "esc(v)"})
-_FLOATS = Field({**_ANY_TEXT.takes, CANONICAL: "floats(v)"})
-"""Of real[], which holds a vector where the server has no such type."""
+_FIELDS: Mapping[str, Field] = {
+    "text": Field({"pg-text:*": "esc(v)"}),  # also of what no date could be
+    "bytea": Field({**_ANY_TEXT.takes, "pg-text:bytea": "b'\\\\' + v", "pg-text:geometry": "b'\\\\\\\\x' + v"}),
+    "geometry": Field({**_ANY_TEXT.takes, "pg-text:geometry": "v"}),
+    "real[]": Field({**_ANY_TEXT.takes, CANONICAL: "floats(v)"}),  # a vector, where the server has no such type
+}
+"""By the type of the target's column, where another product's source has more to offer."""
 _HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 _TRAILER = b"\xff\xff"
 _length = struct.Struct(">i")
@@ -72,7 +77,8 @@ def target_forms(session: Session, table: Table, shape: Shape) -> list[RowForm]:
         fields = tuple(Field(dict.fromkeys(names, "v")) for names in wires)
         forms.append(RowForm(BINARY, table, columns, fields, layout, split=split_binary))
     layout = Layout(b"", b"\t", b"\n", b"\\N")
-    texts = tuple(_FLOATS if shape.columns[name].native == "real[]" else _ANY_TEXT for name in columns)
+    natives = [shape.columns[name].native.partition("(")[0].rpartition(".")[2] for name in columns]
+    texts = tuple(_FIELDS.get(native, _ANY_TEXT) for native in natives)
     forms.append(RowForm(TEXT, table, columns, texts, layout, {"esc": escape, "floats": floats}, split_text))
     return forms
 

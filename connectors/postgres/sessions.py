@@ -121,7 +121,9 @@ class Session:
             ours = translate(error)
             if isinstance(error, psycopg2.Error) and error.diag.context:
                 # COPY quotes the line or value after the place: that belongs into no log (OP-13).
-                ours.where["context"] = error.diag.context.splitlines()[0].partition(': "')[0]
+                lines = error.diag.context.splitlines()
+                line = next((one for one in lines if one.startswith("COPY ")), lines[0])
+                ours.where["context"] = line.partition(': "')[0]
             raise ours from error
 
 

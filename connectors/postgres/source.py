@@ -348,7 +348,7 @@ class PostgresSource:
         log.info("slot found", slot=self.slot, place=str(Lsn(place)))
         return self._snapshot_of(Exported(place, None), None)
 
-    def snapshot(self) -> PostgresSnapshot:
+    def snapshot(self, tables: Sequence[Table]) -> PostgresSnapshot:
         session = self._connect("snapshot")
         name = f"{self.slot[:46]}_{secrets.token_hex(6)}"
         try:

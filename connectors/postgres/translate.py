@@ -13,8 +13,8 @@ from cdcd.model.types import LogicalType
 TYPES: Mapping[str, str] = {
     "bool": "boolean", "int16": "smallint", "int32": "integer", "int64": "bigint",
     "uint32": "bigint", "uint64": "numeric(20,0)", "decimal": "numeric", "float32": "real",
-    "float64": "double precision", "text": "text", "enum": "text", "bytes": "bytea", "date": "date",
-    "time": "time without time zone", "timestamp": "timestamp without time zone",
+    "float64": "double precision", "text": "text", "enum": "text", "bytes": "bytea", "geometry": "bytea",
+    "date": "date", "time": "time without time zone", "timestamp": "timestamp without time zone",
     "timestamptz": "timestamp with time zone", "interval": "interval", "uuid": "uuid", "json": "json", "jsonb": "jsonb",
     "bit": "bit", "inet": "inet", "vector": "real[]",
 }  # fmt: skip

@@ -90,10 +90,12 @@ class Reader:
         self._made = True
 
 
-def _plain(field: bytes) -> str | None:
-    """A field of COPY's text format as what it means."""
+def _plain(field: bytes) -> Any:
+    """A field of COPY's text format as what it means; what is no text here is kept as it came."""
     if field == b"\\N":
         return None
     if b"\\" in field:
         field = _ESCAPED.sub(lambda found: _MEANT.get(found[1], found[1]), field)
+    if b"\0" in field:
+        return {"binary": field.hex()}
     return field.decode()

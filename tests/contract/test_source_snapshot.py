@@ -57,11 +57,24 @@ class TestContent:
         first.close()
         open_at(source, Checkpoint(first.position), tables.values())
         at.commit(item(1))
-        second = source.snapshot()
+        second = source.snapshot(list(tables.values()))
         at.commit(item(2))
         assert rows(second, tables["items"]) == [("1", "v", None)]
         assert [event[2][0] for event in events(read(source, stop=second.position)[0])] == ["1"]
         second.close()
+
+    def test_a_later_snapshot_holds_what_the_stream_does_not_carry_yet(self, at: SourceCase, source: Source) -> None:
+        """As after a crash before any chunk was in."""
+        first, tables = prepare(source)
+        first.close()
+        open_at(source, Checkpoint(first.position), [])
+        at.commit(item(1))
+        second = source.snapshot(list(tables.values()))
+        assert rows(second, tables["items"]) == [("1", "v", None)]
+        second.interrupt()
+        second.close()
+        at.commit(item(2))
+        assert events(read(source)[0]) == []  # and goes on, whatever became of the snapshot
 
     def test_blocks_are_counted_as_they_are_read(self, at: SourceCase, source: Source) -> None:
         at.commit(*(item(number) for number in range(50)))

@@ -159,10 +159,10 @@ class TestGroups:
 class TestStop:
     def test_the_transaction_that_begins_at_the_stop_does_not_come(self, at: SourceCase) -> None:
         """T-PG-5, T-PG-19: below the place it comes, at the place it does not."""
-        with following(at) as (source, _, _):
+        with following(at) as (source, _, tables):
             for number in range(4):
                 at.commit(item(number))
-                snapshot = source.snapshot()
+                snapshot = source.snapshot(tables)
                 place = snapshot.position
                 snapshot.close()
                 at.commit(item(100 + number))
@@ -173,8 +173,8 @@ class TestStop:
                 assert [event[2][0] for event in events(groups)] == [str(n) for n in (before, number) if n != 99]
 
     def test_a_stop_is_kept_until_it_is_lifted(self, at: SourceCase) -> None:
-        with following(at) as (source, _, _):
-            place = source.snapshot().position
+        with following(at) as (source, _, tables):
+            place = source.snapshot(tables).position
             at.commit(item(1))
             for _ in range(3):
                 groups, reading = read(source, stop=place)
@@ -277,13 +277,13 @@ class TestInterrupt:
             assert not thread.is_alive() and len(ended) == 1
 
     def test_a_snapshot_that_waits_for_a_writer_ends(self, at: SourceCase) -> None:
-        with following(at) as (source, _, _):
+        with following(at) as (source, _, tables):
             writer = at.begin(item(1))
             ended: list[BaseException] = []
 
             def asker() -> None:
                 try:
-                    source.snapshot()
+                    source.snapshot(tables)
                 except Interrupted as error:
                     ended.append(error)
 

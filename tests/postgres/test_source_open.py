@@ -140,7 +140,7 @@ class TestServer:
 
     def test_a_wrong_password(self, source_db: Database) -> None:
         source = PostgresSource(source_db.url.replace("canary", "c\u00e4nary"), NAME)
-        for ask in (source.identity, source.snapshot):
+        for ask in (source.identity, lambda: source.snapshot([])):
             with pytest.raises(UsageError) as caught:
                 ask()
             assert "nary" not in str(caught.value)
@@ -260,7 +260,7 @@ def test_nothing_stays_open(source_db: Database) -> None:
         with pipeline(source_db) as source:
             open_at(source, slot_place(source_db), text_form)
             read_all(source)
-            source.snapshot().close()
+            source.snapshot([]).close()
 
     once()
     before = len(os.listdir("/proc/self/fd"))

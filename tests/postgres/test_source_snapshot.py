@@ -250,7 +250,7 @@ class TestWaiting:
             if which == "prepare":
                 source.prepare(list(tables.values()), {}, load=True)
             else:
-                source.snapshot()
+                source.snapshot([])
         source.close()
         mine = "SELECT 1 FROM pg_replication_slots WHERE database = current_database()"
         wait_until(lambda: not source_db.admin(mine), limit=10, what="the slot to go, the writer still open")
@@ -280,7 +280,7 @@ class TestWaiting:
         writer.cursor().execute("INSERT INTO n VALUES (1)")
         source.publish(source.tables())
         made: list[PostgresSnapshot] = []
-        thread = threading.Thread(target=lambda: made.append(source.snapshot()))
+        thread = threading.Thread(target=lambda: made.append(source.snapshot([])))
         thread.start()
         writer.cursor().execute("INSERT INTO n VALUES (2)")
         writer.commit()

@@ -289,7 +289,7 @@ class TestStop:
 
 
 def _snapshot_place(source: PostgresSource, made: list[Lsn]) -> None:
-    snapshot = source.snapshot()
+    snapshot = source.snapshot([])
     made.append(snapshot.position)
     snapshot.close()
 

@@ -86,12 +86,12 @@ class _Handled(PostgresSource):
     def prepare(self, *given: Any, **named: Any) -> Any:
         return _Read(super().prepare(*given, **named), self.hands)
 
-    def snapshot(self) -> Any:
+    def snapshot(self, tables: Any) -> Any:
         while not self.hands.asking.wait(0.02):
             self._wake.check()
         self.hands.snapshots += 1
         self.hands.before_snapshot()
-        snapshot = super().snapshot()
+        snapshot = super().snapshot(tables)
         self.hands.after_snapshot()
         return _Read(snapshot, self.hands)
 

@@ -79,7 +79,7 @@ def test_what_the_stream_brings_up_to_the_place_is_what_the_snapshot_holds(
         for _ in range(12):
             before = committed()
             wait_until(lambda before=before: committed() > before, what="the writers")  # type: ignore[misc]
-            snapshot = source.snapshot()
+            snapshot = source.snapshot([])
             came = [event[2][0] for event in events(read(source, stop=snapshot.position)[0])]
             assert not streamed & set(came), "brought twice"
             streamed |= set(came)
@@ -136,7 +136,7 @@ def test_a_table_that_was_rewritten_is_not_read_under_an_older_snapshot(
         else:
             assert len(keys(snapshot, table)) == 200
     snapshot.close()
-    later = source.snapshot()
+    later = source.snapshot([])
     for table in source.tables([table.id for table in tables]):
         rows = source_db.sql(f"SELECT id::text FROM {table.name}")
         assert keys(later, table) == sorted(row[0] for row in rows)
@@ -230,7 +230,7 @@ class TestOpenTransactions:
             return f"pid={blocker.pid}" in said and f"database={elsewhere.name}" in said and "open_seconds=" in said
 
         with Open(elsewhere, "INSERT INTO other VALUES (1)") as blocker:
-            asked = Call(source.snapshot)
+            asked = Call(lambda: source.snapshot([]))
             wait_until(named, what="the blocker to be named")
             source_db.sql("INSERT INTO t VALUES (1)")
             assert events(read(source)[0]) == [("insert", "t", ("1",))]
@@ -250,7 +250,7 @@ class TestOpenTransactions:
         source = open_source(source_db)
         tables = source.tables(["public.t"])
         source.publish(tables)
-        ask: Callable[[], Snapshot] = source.snapshot
+        ask: Callable[[], Snapshot] = lambda: source.snapshot([])  # noqa: E731
         if first:
             intent = source.intent()
             ask = lambda: source.prepare(tables, intent, load=True)  # noqa: E731

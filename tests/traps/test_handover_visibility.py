@@ -208,7 +208,8 @@ def test_the_last_commit_before_a_place_and_the_first_at_it(db: Database, source
     open_at(source, Checkpoint(first.position), [table])
     call: list[Call[Snapshot]] = []
     with Open(db) as edge:
-        with in_its_second_wait(db, lambda: call.append(Call(source.snapshot)), "INSERT INTO t VALUES (76, 'last')"):
+        asked = lambda: call.append(Call(lambda: source.snapshot([])))  # noqa: E731
+        with in_its_second_wait(db, asked, "INSERT INTO t VALUES (76, 'last')"):
             edge.sql("INSERT INTO t VALUES (77, 'edge')")
         snapshot = call[0].result()
         edge.commit()

@@ -9,6 +9,7 @@ from cdcd.model.types.family import Family
 FAMILIES = (
     Family("bytes", "bytes"),
     Family("uuid", "uuid.UUID"),
+    Family("geometry", "bytes", note="extended WKB, little-endian: the SRID is in it, where it is not 0"),
     Family("bit", "Bits", "length", "exactly so many bits"),
     Family("varbit", "Bits", "length", "at most so many bits; may have none"),
 )
