@@ -121,9 +121,7 @@ def _offer(column: Column, native: Native) -> _Offer:
     if name == "vector":
         return {CANONICAL: "$value(v)", ANY_TEXT: "$text(v)"}, {"value": vector_value, "text": vector_text}
     if family == "geometry":
-        return {"mysql-bytes": "v", "pg-text:geometry": "$ewkb(v).hex().encode()", CANONICAL: "$ewkb(v)"}, {
-            "ewkb": ewkb
-        }
+        return geometry(), {"ewkb": ewkb}
     if family == "bytes":
         value = f"v.ljust({native.number(0, 1)}, b'\\0')" if name == "binary" else "v"
         text = f"b'\\\\x' + {value}.hex().encode()"
@@ -172,6 +170,17 @@ def _digits(value: XDate | XTimestamp) -> bytes:
         return text
     text += b" %02d:%02d:%02d" % (value.hour, value.minute, value.second)
     return text + (b".%06d" % (value.nanos // 1000)).rstrip(b"0") if value.nanos else text
+
+
+def geometry() -> dict[str, str]:
+    """The wire forms of a geometry, over the server's own bytes of it."""
+    text = "$ewkb(v).hex().encode()"
+    return {
+        "mysql-bytes": "v",
+        "pg-text:geometry": text,
+        CANONICAL: "$ewkb(v)",
+        ANY_TEXT: f"b'\\\\x' + {text}",
+    }
 
 
 def ewkb(value: bytes) -> bytes:

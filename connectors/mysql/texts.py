@@ -18,7 +18,16 @@ from cdcd.model.types.binary import Bits
 from cdcd.model.types.json import Json
 from cdcd.model.types.time import Interval, XDate, XTimestamp
 from cdcd.rows import CANONICAL
-from connectors.mysql.fields import ANY_TEXT, Offer, _float_text, any_text, ewkb, vector_text, vector_value
+from connectors.mysql.fields import (
+    ANY_TEXT,
+    Offer,
+    _float_text,
+    any_text,
+    ewkb,
+    geometry,
+    vector_text,
+    vector_value,
+)
 from connectors.mysql.names import quote
 from connectors.mysql.types import INTEGERS, native_of
 
@@ -67,9 +76,7 @@ def _texts(column: Column) -> tuple[dict[str, str], dict[str, Any]]:
     if name == "vector":
         return _both("$text(v)", "$value(v)"), {"text": vector_text, "value": vector_value}
     if family == "geometry":
-        return {"mysql-bytes": "v", "pg-text:geometry": "$ewkb(v).hex().encode()", CANONICAL: "$ewkb(v)"}, {
-            "ewkb": ewkb
-        }
+        return geometry(), {"ewkb": ewkb}
     if family == "bytes":
         return _both("b'\\\\x' + v.hex().encode()", "v"), {}
     return _both("v", "v.decode()"), {}

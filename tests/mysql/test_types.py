@@ -68,6 +68,12 @@ TIMES = {
     "time(4)": ("-12:34:56.7891", "00:00:00.0001"),
     "time(6)": ("-00:00:00.000001", "838:59:58.999999", "-838:59:58.000001"),
 }
+NO_DATES = {
+    "date": ("0000-00-00", "2024-00-00", "2024-02-31", "0000-01-01"),
+    "datetime(3)": ("0000-00-00 00:00:00", "2024-02-00 10:00:00.5"),
+    "timestamp": ("0000-00-00 00:00:00",),
+}
+"""What no calendar has: values of the canonical form, and of a column of text."""
 TEXTS = {
     "char(10)": ("'abc'", "''", "'ä '"),
     "varchar(20)": ("'x'", "'tab\\t newline\\n'", "'\\\\'", "'😀'"),
@@ -119,7 +125,8 @@ ONLY = {
 
 
 def cases(product: str) -> dict[str, tuple[str, ...]]:
-    times = {type: tuple(f"'{value}'" for value in values) for type, values in TIMES.items()}
+    both = {type: values + NO_DATES.get(type, ()) for type, values in TIMES.items()}
+    times = {type: tuple(f"'{value}'" for value in values) for type, values in both.items()}
     return {**NUMBERS, **times, **TEXTS, **ONLY[product]}
 
 
@@ -138,7 +145,7 @@ def fill(database: MySQLDatabase, types: dict[str, tuple[str, ...]]) -> None:
     names = ", ".join(f"c{number}" for number in range(len(types)))
     firsts = ", ".join(values[0] for values in types.values())
     statements += [f"INSERT INTO t ({names}) VALUES ({firsts})", "INSERT INTO t () VALUES ()"]
-    database.sql("SET time_zone = '+00:00'", "SET sql_mode = 'STRICT_ALL_TABLES'", *statements)
+    database.sql("SET time_zone = '+00:00'", "SET sql_mode = 'STRICT_ALL_TABLES,ALLOW_INVALID_DATES'", *statements)
 
 
 def streamed(groups: list[Group]) -> list[bytes]:
