@@ -210,8 +210,7 @@ class Source(Protocol):
         ...
 
     def snapshot(self, tables: Sequence[Table]) -> Snapshot:
-        """Snapshot thread. A new state of these, which are all that the pipeline has, at a place the log defines.
-        Blocks as `prepare` does; ended by `interrupt`."""
+        """Snapshot thread. A new state of all the pipeline's tables, at a place the log defines. Blocks as `prepare`."""
         ...
 
     def bounds(self, table: Table, target_bytes: int) -> list[tuple[tuple[str, ...], Bound]]:
