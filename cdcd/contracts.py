@@ -210,7 +210,7 @@ class Source(Protocol):
         ...
 
     def snapshot(self, tables: Sequence[Table]) -> Snapshot:
-        """Snapshot thread. A new state of all the pipeline's tables, at a place the log defines. Blocks as `prepare`."""
+        """Snapshot thread. A new state of all these tables, at a place the log defines. Blocks as `prepare`."""
         ...
 
     def bounds(self, table: Table, target_bytes: int) -> list[tuple[tuple[str, ...], Bound]]:
