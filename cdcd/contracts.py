@@ -453,8 +453,9 @@ class Comparable(Protocol):
     """One end of a comparison, read only; sessions of its own, each query in a transaction of its own.
 
     Rows stay where they are: the server makes the digests, of the texts of `table.carried` by name, in the table's
-    order. An end whose product writes a value in another way cannot offer a hash of the same name. A `table` with an
-    empty `key` is taken as keyless, whatever it is at this end. One thread at a time; `interrupt` any.
+    order. An end whose product writes a value in another way cannot offer a hash of the same name; cdcd.model.canonical
+    has the one for ends of two products. A `table` with an empty `key` is taken as keyless, whatever it is at this end.
+    One thread at a time; `interrupt` any.
     """
 
     def hashes(self) -> Sequence[str]:

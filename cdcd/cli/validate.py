@@ -2,7 +2,8 @@
 
 Its JSON: {"version": 1, "pipelines": [{"name", "followed", "tables": [{"table", "compared", "problem", "rows":
 {"source", "target"}, "missing", "extra", "different", "unsettled", "note", "keys": {kind: [{"key": {…}, "columns",
-"rows", "source", "target"}]}}]}]}. `followed`: a running pipeline was waited for before a difference was believed.
+"rows", "source", "target"}]}, "uncompared": [column]}]}]}. `followed`: a running pipeline was waited for before a
+difference was believed. `uncompared`: columns of whose values the two ends have no common text.
 """
 
 from __future__ import annotations
@@ -116,6 +117,9 @@ def _print(name: str, reports: Sequence[TableReport]) -> None:
     if shown.row_count:
         console.print(shown)
     for report in reports:
+        if report.uncompared:
+            text = f"{report.table.id}: not compared, as the ends have no common text: {', '.join(report.uncompared)}"
+            console.print(text, markup=False, style="yellow")
         _print_keys(console, report)
 
 

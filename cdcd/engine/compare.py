@@ -77,8 +77,12 @@ class Comparison:
         if mine is None or theirs is None or (problem := _shapes(table, mine, theirs)) is not None:
             report.problem = problem or _absent(mine)
             return report
+        table, report.uncompared = _told(table, mine, theirs)
         table, ordered = _way(table, mine, theirs)
         report.table = table
+        if lost := [name for name in table.key if name in report.uncompared]:
+            report.problem = Problem(f"not compared: the two ends have no common text of its key, {', '.join(lost)}")
+            return report
         self._settle.note = ""
         counts = Counts(lambda rows: self._told(table.id, rows))
         suspects = (by_order if ordered else by_hash)(self._ends, table, counts)
@@ -134,6 +138,14 @@ def _absent(mine: Layout | None) -> Problem:
     if mine is None:
         return Problem("not compared: the source has it no more")
     return Problem("the target has no such table", differs=True)
+
+
+def _told(table: Table, mine: Layout, theirs: Layout) -> tuple[Table, tuple[str, ...]]:
+    """The table without the columns that one of the ends has no text of, and which these are."""
+    untold = mine.untold | theirs.untold
+    columns = tuple(replace(column, left_out=True) if column.name in untold else column for column in table.columns)
+    names = tuple(column.name for column in table.carried if column.name in untold)
+    return (replace(table, columns=columns), names) if names else (table, ())
 
 
 def _way(table: Table, mine: Layout, theirs: Layout) -> tuple[Table, bool]:

@@ -66,7 +66,8 @@ class Problem:
 
 @dataclass(slots=True)
 class TableReport:
-    """`shown` holds at most `limit` verdicts of each kind; `counts` counts all of them, in rows."""
+    """`shown` holds at most `limit` verdicts of each kind; `counts` counts all of them, in rows. `uncompared`: columns
+    that were left out, as the two ends have no common text of their values."""
 
     table: Table
     limit: int
@@ -75,6 +76,7 @@ class TableReport:
     counts: dict[Kind, int] = field(default_factory=lambda: dict.fromkeys(Kind, 0))
     shown: list[Verdict] = field(default_factory=list)
     problem: Problem | None = None
+    uncompared: tuple[str, ...] = ()
     note: str = ""
 
     def add(self, verdict: Verdict) -> None:
@@ -91,7 +93,9 @@ class TableReport:
     @property
     def open(self) -> bool:
         """Whether something may be equal or not: running it again can tell."""
-        return (self.problem is not None and not self.problem.differs) or self.counts[Kind.UNSETTLED] > 0
+        if self.problem is not None:
+            return not self.problem.differs
+        return bool(self.uncompared) or self.counts[Kind.UNSETTLED] > 0
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -101,6 +105,7 @@ class TableReport:
             "rows": {"source": self.source_rows, "target": self.target_rows},
             **{kind.value: self.counts[kind] for kind in Kind},
             "note": self.note or None,
+            "uncompared": list(self.uncompared),
             "keys": {
                 kind.value: [verdict.to_json(self.table) for verdict in self.shown if verdict.kind is kind]
                 for kind in Kind
@@ -116,12 +121,16 @@ def judge(reports: Iterable[TableReport]) -> CdcdError | None:
             f"source and target differ in {_listed(differing)}",
             hint="read these tables again with cdcd reload TABLE, once it is known who wrote at the target",
         )
-    if undecided := [report.table.id for report in reports if report.open]:
+    if undecided := [report for report in reports if report.open]:
+        names = _listed([report.table.id for report in undecided])
+        again = any(report.problem or report.counts[Kind.UNSETTLED] for report in undecided)
         return CdcdError(
-            f"no difference was found, but {_listed(undecided)} could not be compared in full",
-            why="; ".join(dict.fromkeys(_why(report) for report in reports if report.open)),
+            f"no difference was found, but {names} could not be compared in full",
+            why="; ".join(dict.fromkeys(_why(report) for report in undecided)),
             hint="run cdcd validate again, in a calmer moment and with the pipeline's daemon running; "
-            "or with --still, if nothing writes at the source",
+            "or with --still, if nothing writes at the source"
+            if again
+            else "compare these columns in a way of your own: the two products write their values differently",
         )
     return None
 
@@ -129,7 +138,8 @@ def judge(reports: Iterable[TableReport]) -> CdcdError | None:
 def _why(report: TableReport) -> str:
     if report.problem is not None:
         return f"{report.table.id}: {report.problem.text}"
-    return f"{report.table.id}: {report.note}"
+    columns = f"not compared: {', '.join(report.uncompared)}" if report.uncompared else ""
+    return f"{report.table.id}: {'; '.join(filter(None, (report.note, columns)))}"
 
 
 def _listed(names: Sequence[str]) -> str:

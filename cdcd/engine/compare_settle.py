@@ -4,7 +4,8 @@ A round reads a key at the source, notes a place after that, waits until the tar
 the target and once more at the source. Where the source's row was not touched between its two reads, the target must
 hold it by then. A key is different only if two rounds on end find the same untouched row at the source and the same
 other row at the target; for a key the source does not have, that second look shows the target's row was there while
-the target passed a place at which the source had none.
+the target passed a place at which the source had none. Where an end cannot tell whether a row was touched, it takes
+twice as many rounds: a row that comes and goes would have to do so in step with all of them.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from cdcd.model.digest import ABSENT, Found, Key
 from cdcd.model.table import Table
 
 ROUNDS = 6
+SURE, UNSURE = 2, 4
+"""Rounds on end that must find the same: where both ends tell the versions of what they hold, and elsewhere."""
 FIRST_PAUSE = 0.1
 
 _Sight = tuple[Found, str, Found, str]
@@ -45,7 +48,7 @@ class Settle:
         yield from self._rounds(table, keys, self._watch)
 
     def _rounds(self, table: Table, keys: Sequence[Key], watch: Watch) -> Iterator[Verdict]:
-        once: dict[Key, _Sight] = {}
+        seen: dict[Key, tuple[_Sight, int]] = {}
         pending = list(keys)
         for attempt in range(ROUNDS):
             if attempt > 1:
@@ -56,12 +59,15 @@ class Settle:
             pending = []
             for key, sight in sights.items():
                 if sight is None:
-                    once.pop(key, None)
+                    seen.pop(key, None)
                     pending.append(key)
-                elif once.get(key) == sight:
+                    continue
+                before, times = seen.get(key, (sight, 0))
+                times = times + 1 if before == sight else 1
+                if times >= (SURE if _versioned(sight) else UNSURE):
                     yield verdict(table, key, sight[0], sight[2])
                 else:
-                    once[key] = sight
+                    seen[key] = sight, times
                     pending.append(key)
             if not pending:
                 return
@@ -92,6 +98,11 @@ class Settle:
             same = (here, here.version) == (again, again.version)
             sights[key] = (here, here.version, there, there.version) if same else None
         return sights
+
+
+def _versioned(sight: _Sight) -> bool:
+    here, version, there, other = sight
+    return bool((version or not here.rows) and (other or not there.rows))
 
 
 def verdict(table: Table, key: Key, here: Found, there: Found) -> Verdict:

@@ -54,7 +54,7 @@ class Found:
     (none in keyless tables).
 
     `version` changes with every write to the row, also one that brings back an earlier content; it says nothing at
-    another end, so it takes no part in ==.
+    another end, so it takes no part in ==. "": the end cannot tell.
     """
 
     rows: int = 0
@@ -70,11 +70,12 @@ ABSENT = Found()
 class Layout:
     """A table as it is at one end. `columns`: their names. `order` names the order in which an index gives the key;
     two ends whose names are equal order all keys alike; None: there is no such index, or its order cannot be named.
-    `keyed`: no key of it can be NULL here."""
+    `keyed`: no key of it can be NULL here. `untold`: the carried columns of which the chosen hash has no text here."""
 
     columns: frozenset[str]
     order: str | None
     keyed: bool
+    untold: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

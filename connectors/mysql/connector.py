@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from cdcd.connector import SourceOptions, Url
+from connectors.mysql.compare import MysqlComparable
 from connectors.mysql.source import MysqlSource
 
 
@@ -14,3 +15,7 @@ def source(url: Url, name: str, options: SourceOptions) -> MysqlSource:
         list_transactions=options.lists_transactions,
         wants_old=options.wants_old,
     )
+
+
+def comparable(url: Url, name: str) -> MysqlComparable:
+    return MysqlComparable(url, name)

@@ -26,6 +26,11 @@ def socket_of(connection: Connection) -> socket.socket:
     return found
 
 
+def number_of(connection: Connection) -> int:
+    """The server's own number of the session: what KILL takes."""
+    return int(connection.thread_id())  # type: ignore[no-untyped-call]
+
+
 def cut(connection: Connection | None) -> None:
     """Shut the socket down under whoever waits on it, from any thread."""
     found = getattr(connection, "_sock", None)

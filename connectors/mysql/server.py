@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import re
+import time
 from dataclasses import dataclass
 
 from cdcd.errors import OtherServer, SlotLost, Stopped
 from cdcd.model.position import Identity
+from cdcd.wake import Wake
 from connectors.mysql.ask import Asker, rows
 from connectors.mysql.gtid import GtidSet
 from connectors.mysql.login import Connection
 from connectors.mysql.position import Domains, Gtids, Offset, Place
+
+COMMITTING = 2.0
+"""Seconds that a transaction may be in the middle of its commit."""
 
 _VERSION = re.compile(r"(\d+)\.(\d+)\.(\d+)")
 
@@ -63,6 +68,28 @@ def read_head(connection: Connection, server: Server) -> Place:
     if not found:
         raise Stopped("the server keeps no binary log", hint="start it with --log-bin")
     return Offset(str(found[0][0]), int(found[0][1]))
+
+
+def read_covering(connection: Connection, server: Server, wake: Wake) -> Place:
+    """A place that covers all that was seen before this call. At MySQL a transaction shows a moment before its GTID is
+    in gtid_executed, but not before it is in gtid_owned. One that stays there for long is part of the place."""
+    if server.mariadb or not server.gtids:
+        return read_head(connection, server)
+    ((owned,),) = rows(connection, "SELECT @@GLOBAL.gtid_owned")
+    pending = _owned(owned)
+    until = time.monotonic() + COMMITTING
+    while True:
+        ((owned, executed),) = rows(connection, "SELECT @@GLOBAL.gtid_owned, @@GLOBAL.gtid_executed")
+        place = GtidSet.parse(executed)
+        still = pending - (pending - _owned(owned))
+        if place.covers(still) or time.monotonic() > until:
+            return Gtids(place | still)
+        wake.sleep(0.005)
+
+
+def _owned(text: str) -> GtidSet:
+    """`UUID:5#17:6#18`, the numbers behind # being sessions."""
+    return GtidSet.parse(re.sub(r"#\d+", "", text))
 
 
 def verify_place(asker: Asker, server: Server, place: Place) -> GtidSet:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from cdcd.model import canonical
+from cdcd.model.canonical import Row
 from cdcd.model.digest import Digest, Entry, Found, Key, Layout, Shares, Span, Standing
 from cdcd.model.table import Table
 from cdcd.wake import Wake
@@ -14,7 +16,7 @@ from connectors.postgres.compare_sql import FAST, PORTABLE, Queries, Query
 from connectors.postgres.position import Lsn, parse_lsn
 
 PAGE = 5000
-"""Entries fetched at once."""
+"""Rows fetched at once."""
 
 # The probe is longer than the 12 bytes that the hash takes in one step: byte order would show.
 _ENCODING = f"SELECT current_setting('server_encoding'), {FAST.format('ROW(1, %s)')}"
@@ -45,14 +47,16 @@ class PostgresComparable:
         self._asker = Asker(url, f"cdcd/{name}/validate", self._wake)
         self._streams = Asker(url, f"cdcd/{name}/validate", self._wake)
         self._hash = FAST
+        self._shared = False
         self._places: dict[tuple[str, tuple[str, ...]], Place] = {}
 
     def hashes(self) -> Sequence[str]:
         ((encoding, probe),) = self._asker.ask(_ENCODING, _PROBE)
-        return [f"postgresql {encoding} {probe}", "postgresql sha256"]
+        return [f"postgresql {encoding} {probe}", "postgresql sha256", canonical.HASH]
 
     def choose(self, hash: str) -> None:
         self._hash = PORTABLE if hash.endswith(" sha256") else FAST
+        self._shared = hash == canonical.HASH
 
     def layout(self, table: Table) -> Layout | None:
         place = self._place(table)
@@ -63,37 +67,53 @@ class PostgresComparable:
         return tuple(found[0][0]) if found else None
 
     def digest(self, table: Table, span: Span) -> Digest:
-        ((rows, sum),) = self._rows(self._queries(table).digest(span))
+        queries = self._queries(table)
+        if queries.read:
+            return canonical.digest(self._hashed(queries.rows(span)))
+        ((rows, sum),) = self._rows(queries.digest(span))
         return Digest(rows, sum)
 
     def digests(self, table: Table, span: Span, of: int) -> Mapping[int, Digest]:
-        found = self._rows(self._queries(table).digests(span, of))
+        queries = self._queries(table)
+        if queries.read:
+            return canonical.digests(table, self._hashed(queries.rows(span)), of)
+        found = self._rows(queries.digests(span, of))
         return {share: Digest(rows, sum) for share, rows, sum in found}
 
     def entries(self, table: Table, span: Span, shares: Shares) -> Iterator[Entry]:
-        query = self._queries(table).entries(span, shares)
-        # A reader that stops half-way closes the generator, and Asker then the connection.
-        with self._streams.connection() as connection, connection.cursor() as cursor:
-            cursor.execute(f"BEGIN; {query.before}DECLARE entries NO SCROLL CURSOR FOR {query.text}", query.params)
-            while True:
-                cursor.execute(f"FETCH {PAGE} FROM entries")
-                for hash, key, rows, sum in (page := cursor.fetchall()):
-                    yield Entry(hash, tuple(key), Digest(rows, sum))
-                if len(page) < PAGE:
-                    break
-            cursor.execute("COMMIT")
+        queries = self._queries(table)
+        if queries.read:
+            yield from canonical.entries(table, self._hashed(queries.rows(span, shares)), shares)
+            return
+        for hash, key, rows, sum in self._stream(queries.entries(span, shares)):
+            yield Entry(hash, tuple(key), Digest(rows, sum))
 
     def look(self, table: Table, keys: Sequence[Key]) -> Mapping[Key, Found]:
+        queries = self._queries(table)
+        if queries.read:
+            return self._looked(table, keys, queries)
         return {
             keys[place - 1]: Found(rows, sum, tuple(cells), version)
-            for place, rows, sum, cells, version in self._rows(self._queries(table).look(keys))
+            for place, rows, sum, cells, version in self._rows(queries.look(keys))
         }
 
+    def _looked(self, table: Table, keys: Sequence[Key], queries: Queries) -> Mapping[Key, Found]:
+        """As `look`, of a table whose rows are hashed here."""
+        if not table.key:
+            return canonical.found(keys, self._hashed(queries.rows(Span())))
+        rows = self._rows(queries.look_rows(keys))
+        return canonical.looked(table, ((keys[place - 1], *row) for place, *row in rows))
+
     def texts(self, table: Table, keys: Sequence[Key], length: int) -> Mapping[Key, Sequence[str | None]]:
-        if not keys:
+        queries = self._queries(table)
+        if not keys or (queries.read and not table.key):  # nothing finds such a row by its hash
             return {}
-        found = self._rows(self._queries(table).texts(keys, length))
+        found = self._rows(queries.texts(keys, length))
         return {keys[place - 1]: values for place, values in found}
+
+    def _hashed(self, query: Query) -> Iterator[Row]:
+        for hash, key, cells, read in self._stream(query):
+            yield Row(hash, tuple(key), cells, read)
 
     def head(self) -> Lsn:
         ((lsn, page, segment),) = self._asker.ask(_HEAD)
@@ -120,7 +140,7 @@ class PostgresComparable:
     def _place(self, table: Table) -> Place | None:
         names = (table.id, table.key)
         if names not in self._places:
-            place = read_place(self._asker, table, table.key or table.primary)
+            place = read_place(self._asker, table, table.key or table.primary, self._shared)
             if place is None:
                 return None
             self._places[names] = place
@@ -129,7 +149,18 @@ class PostgresComparable:
     def _queries(self, table: Table) -> Queries:
         place = self._place(table)
         assert place is not None
-        return Queries(table, place, self._hash)
+        return Queries(table, place, self._hash, self._shared)
+
+    def _stream(self, query: Query) -> Iterator[tuple[Any, ...]]:
+        # A reader that stops half-way closes the generator, and Asker then the connection.
+        with self._streams.connection() as connection, connection.cursor() as cursor:
+            cursor.execute(f"BEGIN; {query.before}DECLARE entries NO SCROLL CURSOR FOR {query.text}", query.params)
+            while True:
+                cursor.execute(f"FETCH {PAGE} FROM entries")
+                yield from (page := cursor.fetchall())
+                if len(page) < PAGE:
+                    break
+            cursor.execute("COMMIT")
 
     def _rows(self, query: Query) -> list[tuple[Any, ...]]:
         with self._asker.connection() as connection, connection.cursor() as cursor:

@@ -10,9 +10,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from cdcd.model.canonical import Word, untold
 from cdcd.model.digest import Layout
 from cdcd.model.table import Table
 from connectors.postgres.ask import Asker
+from connectors.postgres.canonical import word
+from connectors.postgres.names import quote_identifier
 
 _TABLE = """
 SELECT c.oid::int8, c.relkind = 'p',
@@ -66,31 +69,44 @@ ORDERS: Mapping[str, str] = {
 """Types whose order is the same at every server; those of one name are ordered alike. Text is named with its
 collation; enums, arrays, ranges and what extensions bring have no name."""
 
+WHOLE = ("int16", "int32", "int64", "uint32", "uint64")
+"""Families of whole numbers."""
+
 TEXTS = frozenset(("text", "bpchar", "name"))
 """Types whose order is a collation's; varchar's operators are those of text."""
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where and as what a table is here. `types`: the columns' types by name, without modifiers, as SQL writes them."""
+    """Where and as what a table is here. `types`: the columns' types by name, without modifiers, as SQL writes them;
+    `words`: how each carried one is written in a comparison with another product."""
 
     partitioned: bool
     types: Mapping[str, str]
+    words: Mapping[str, Word]
     layout: Layout
 
 
-def read_place(asker: Asker, table: Table, key: Sequence[str]) -> Place | None:
-    """None: there is no such table."""
+def read_place(asker: Asker, table: Table, key: Sequence[str], shared: bool) -> Place | None:
+    """None: there is no such table. `shared`: the other end is of another product."""
     found = asker.ask(_TABLE, table.schema, table.name)
     if not found:
         return None
     ((oid, partitioned, names, types, required),) = found
     order = _order(asker, oid, tuple(key)) if key else None
-    return Place(
-        partitioned,
-        dict(zip(names, types, strict=True)),
-        Layout(frozenset(names), order, bool(key) and set(key) <= set(required)),
-    )
+    named = dict(zip(names, types, strict=True))
+    words = {
+        column.name: made
+        for column in table.carried
+        if column.name in named
+        and (made := word(column.type, named[column.name], f"t.{quote_identifier(column.name)}".replace("%", "%%")))
+    }
+    if shared and order is not None and all(column.type.family in WHOLE for column in table.carried
+                                            if column.name in key):
+        order = ", ".join("integer" for _ in key)  # whatever type holds them here
+    keyed = bool(key) and set(key) <= set(required)
+    lost = untold(table, words) & frozenset(names) if shared else frozenset[str]()
+    return Place(partitioned, named, words, Layout(frozenset(names), order, keyed, lost))
 
 
 def _order(asker: Asker, oid: int, key: tuple[str, ...]) -> str | None:
