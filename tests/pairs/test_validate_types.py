@@ -221,7 +221,8 @@ def test_every_type_between_the_two(
 
 def test_what_has_no_common_text_is_named(mysql_db: MySQLDatabase, target_db: Database) -> None:
     schema = f'"{mysql_db.name}"'
-    mysql_db.sql("CREATE TABLE t (id int PRIMARY KEY, a date NOT NULL, b int)", "INSERT INTO t VALUES (1, '2024-1-1', 1)")
+    mysql_db.sql("CREATE TABLE t (id int PRIMARY KEY, a date NOT NULL, b int)")
+    mysql_db.sql("INSERT INTO t VALUES (1, '2024-01-01', 1)")
     target_db.sql(f"CREATE SCHEMA {schema}; CREATE TABLE {schema}.t (id int PRIMARY KEY, a timestamp NOT NULL, b int)")
     target_db.sql(f"INSERT INTO {schema}.t VALUES (1, '2024-01-01', 1)")
     with (
