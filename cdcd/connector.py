@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from cdcd.contracts import Comparable, Fence, Sink, Source
+from cdcd.contracts import Comparable, Sink, Source
+from cdcd.fence import Fence
 from cdcd.model.position import Checkpoint
 from cdcd.model.retried import Retried
 from cdcd.model.table import Table

@@ -24,6 +24,7 @@ from cdcd.model.group import Group
 from cdcd.model.position import Checkpoint, Identity, Position
 from cdcd.model.schema import NotCarried, Statement
 from cdcd.model.sequence import SequenceDone, SequenceValue
+from cdcd.model.structure import Structure
 from cdcd.model.table import Table
 from cdcd.rows import RowForm
 
@@ -219,8 +220,13 @@ class Source(Protocol):
         ...
 
     def objects(self, tables: Sequence[Table], trees: bool = False) -> list[Statement]:
-        """Any thread. The statements that make the tables and what they need, in an order that works; none where the
-        sink's product is another. `trees`: partitioned tables with their partitions; else as plain ones."""
+        """Any thread. The statements that make the tables and what they need, in its product's language and in an order
+        that works. `trees`: partitioned tables with their partitions; else as plain ones."""
+        ...
+
+    def structure(self, tables: Sequence[Table]) -> Structure:
+        """Any thread. The same for a sink that does not know this language, as far as it can be told in none; and what
+        of the tables and around them cannot."""
         ...
 
     def offer(self) -> str:
@@ -234,7 +240,7 @@ class Source(Protocol):
         ...
 
     def not_carried(self, tables: Sequence[Table], trees: bool) -> list[NotCarried]:
-        """Any thread. What is at the source, around these tables, and comes with none of these statements."""
+        """Any thread. What is at the source, around these tables, and comes with none of `objects`."""
         ...
 
     def plan(self, tables: Sequence[Table], load: bool, leave: bool) -> tuple[list[str], list[str]]:
@@ -305,6 +311,16 @@ class Sink(Protocol):
         order: what makes things, not what writes into them. Changes and locks nothing; unclaimed."""
         ...
 
+    def adopt(self, objects: Sequence[Statement]) -> tuple[list[Statement], list[NotCarried]]:
+        """Any thread. The statements of a source of one of `facts.products` as this server takes them, and what of them
+        it does not; every other method is given those of here alone."""
+        ...
+
+    def statements(self, structure: Structure) -> tuple[list[Statement], list[NotCarried]]:
+        """Any thread. The statements that make here what a source of another product tells, in its own language and in
+        an order that works; and what of it cannot be had here. Of these alone, whatever is here already."""
+        ...
+
     def claim(self, owner: str, take_over: bool) -> Claim:
         """Become the only writer of this pipeline. First ends the sessions of older epochs, then raises the epoch,
         which waits for a commit still in flight, so that the checkpoint returned is the truth (T-PO-1, T-PO-11).
@@ -313,8 +329,8 @@ class Sink(Protocol):
         ...
 
     def prepare(self, tables: Sequence[Table], objects: Sequence[Statement] = ()) -> None:
-        """Create what is missing or empty it, by the `target_tables` policy: the source's statements of stage "before",
-        or, without them, tables and keys from the model. Idempotent until `start`."""
+        """Create what is missing or empty it, by the `target_tables` policy: the statements of stage "before", or,
+        without them, tables and keys from the model. Idempotent until `start`."""
         ...
 
     def intend(self, identity: Identity, intent: Mapping[str, Any]) -> None:
@@ -411,42 +427,6 @@ class Sink(Protocol):
     def drop(self) -> None:
         """Forget this pipeline: its control rows. Data stays."""
         ...
-
-
-class Fence(Protocol):
-    """Keeping everybody from writing at a source, for a cut-over; sessions of its own, one thread at a time."""
-
-    @property
-    def up(self) -> str:
-        """The statement that `raise_up` begins with, for people who run it themselves."""
-
-    @property
-    def down(self) -> str:
-        """The statement that takes the fence down; asked before it is raised."""
-
-    def obstacles(self) -> list[str]:
-        """What the fence would not keep out, each with what to do. Changes nothing."""
-
-    def writers(self) -> list[str]:
-        """The sessions that could write now, ours not among them, as sentences."""
-
-    def unfinished(self) -> list[str]:
-        """Transactions that have written and are not over, as sentences; those of other roles as far as we may see."""
-        ...
-
-    def raise_up(self) -> None:
-        """Returns when no session that could write is left; StateRefused where one cannot be ended."""
-
-    def lower(self) -> None:
-        """The source is as it was."""
-
-    def final(self) -> Position:
-        """The end of the log, durable, after everything that was committed before this call."""
-
-    def activity(self) -> Mapping[str, int]:
-        """How many rows were ever written, by table id, as the source's statistics say now."""
-
-    def close(self) -> None: ...
 
 
 class Comparable(Protocol):

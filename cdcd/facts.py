@@ -10,7 +10,8 @@ class SinkFacts:
     """`exactly_once`: the checkpoint is in the data's own transaction. `folds`: it wants net changes, not each one.
     `wants_old`: whole old rows. `lists_transactions`: Group.transactions.
     `keeps_state`: it can hold chunks and table versions. `identifier_bytes`: longest name.
-    `keeps_exceptions`: a change that cannot be made can be recorded, in the transaction of those around it."""
+    `keeps_exceptions`: a change that cannot be made can be recorded, in the transaction of those around it.
+    `products`: those whose statements it runs (`Source.objects`); of any other's tables it makes its own."""
 
     exactly_once: bool = True
     folds: bool = True
@@ -19,3 +20,4 @@ class SinkFacts:
     keeps_state: bool = True
     identifier_bytes: int = 63
     keeps_exceptions: bool = False
+    products: tuple[str, ...] = ()

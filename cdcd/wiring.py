@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from cdcd.config import Pipeline
 from cdcd.connector import SinkOptions, SourceOptions
-from cdcd.contracts import Comparable, Fence, Sink, Source
+from cdcd.contracts import Comparable, Sink, Source
 from cdcd.engine import preview
 from cdcd.engine.examine import selected
 from cdcd.engine.options import Options
@@ -17,6 +17,7 @@ from cdcd.engine.sequences import carry_sequences
 from cdcd.engine.task import Task
 from cdcd.errors import UsageError
 from cdcd.facts import SinkFacts
+from cdcd.fence import Fence
 from cdcd.model.position import Checkpoint
 from cdcd.model.retried import Retried
 from cdcd.model.schema import Statement
@@ -218,7 +219,7 @@ def preview_of(pipeline: Pipeline) -> preview.Preview:
 def by_hand(pipeline: Pipeline) -> list[Statement]:
     """What the target's role may not make when the application moves there. Claims nothing."""
     with opened(source(pipeline)) as origin, opened(sink(pipeline)) as target:
-        return target.by_hand(origin.objects(selected(origin, options(pipeline))))
+        return preview.by_hand(origin, target, options(pipeline))
 
 
 def hand_over(pipeline: Pipeline) -> list[Statement]:

@@ -19,7 +19,7 @@ LAYERS = (
     ("model",),
     ("rows",),
     ("model.group", "facts"),
-    ("fold", "contracts"),
+    ("fold", "contracts", "fence"),
     ("log", "progress"),
     ("connector",),
     ("engine",),

@@ -22,9 +22,10 @@ from rich.console import Console
 from cdcd import wiring
 from cdcd.cli.options import Around, File, From, Json, Name, One, To, chosen, only, start_log, warn_of_bare_passwords
 from cdcd.config import Pipeline
-from cdcd.contracts import Comparable, Fence
+from cdcd.contracts import Comparable
 from cdcd.engine.cutover import Cutover, Record, Wishes
 from cdcd.errors import CdcdError, Interrupted, StateRefused, UsageError
+from cdcd.fence import Fence
 from cdcd.secrets import Address, hide
 
 

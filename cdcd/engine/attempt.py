@@ -21,6 +21,7 @@ from cdcd.engine.judge import Judge
 from cdcd.engine.lag import Lag
 from cdcd.engine.ledger import Ledger
 from cdcd.engine.load import Load
+from cdcd.engine.objects import objects
 from cdcd.engine.options import Options, Outcome
 from cdcd.engine.preview import hand_over
 from cdcd.engine.reader import Reader
@@ -165,9 +166,10 @@ class Attempt:
             log.debug("tables that were altered are waited for", tables=sorted(altered))
             return
         tables = [table for table in known.values() if table.id not in altered]
-        objects = self._source.objects(tables, self._options.trees) if self._options.load != "skip" else []
+        loads = self._options.load != "skip"
+        made = objects(self._source, self._sink, tables, self._options.trees) if loads else []
         carry_sequences(self._source, self._sink, tables)  # before `finished` is stored: a crash does not skip it
-        self._sink.finish(tables, objects)
+        self._sink.finish(tables, made)
         self._finished = True
         self._progress.consistent = True
         log.info("consistent", tables=len(tables))

@@ -12,10 +12,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from cdcd.contracts import Comparable, Fence, Source
+from cdcd.contracts import Comparable, Source
 from cdcd.engine.compare import Comparison
 from cdcd.engine.compare_report import TableReport
 from cdcd.errors import CdcdError, Differences, Interrupted, StateRefused, Transient
+from cdcd.fence import Fence
 from cdcd.log import get_logger
 from cdcd.model.position import Position
 from cdcd.model.schema import Statement

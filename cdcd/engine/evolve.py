@@ -14,6 +14,7 @@ from dataclasses import replace
 
 from cdcd.contracts import Sink, Source
 from cdcd.engine.ledger import Ledger
+from cdcd.engine.objects import needs
 from cdcd.engine.options import Options
 from cdcd.engine.plan import plan
 from cdcd.engine.reader import Order, Reader
@@ -93,7 +94,7 @@ class Evolve:
             kept = self._cut(new)
             change = replace(change, reload=True)
         if policy == "apply" and asks(change):
-            change = replace(change, needs=tuple(self._source.needs(new)))
+            change = replace(change, needs=tuple(needs(self._source, self._sink, new)))
         change = replace(change, chunks=kept)
         if self._options.selection.matches(new.id):
             return [change]

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from cdcd.contracts import Finding, Sink, Source
+from cdcd.engine.objects import objects
 from cdcd.engine.options import Options
 from cdcd.errors import CheckFailed, UsageError
 from cdcd.log import get_logger
@@ -53,9 +54,9 @@ def examine(source: Source, sink: Sink, options: Options) -> Examined:
     found += _partial(options, tables)
     found += _circles(source, sink, tables)
     found += source.check(tables)
-    objects = source.objects(tables, options.trees)
-    there = [one for one in sink.check(tables, objects) if options.load != "skip" or not one.of_load]
-    return Examined(tables, objects, found, there)
+    made = objects(source, sink, tables, options.trees)
+    there = [one for one in sink.check(tables, made) if options.load != "skip" or not one.of_load]
+    return Examined(tables, made, found, there)
 
 
 def _left_out(left: Sequence[tuple[str, Finding]], options: Options, others: bool) -> Iterator[Finding]:

@@ -12,6 +12,7 @@ from cdcd.contracts import Sink, Source
 from cdcd.engine.examine import require
 from cdcd.engine.judge import by_table
 from cdcd.engine.ledger import Ledger
+from cdcd.engine.objects import objects
 from cdcd.engine.options import Options
 from cdcd.engine.plan import plan
 from cdcd.engine.reader import Order, Reader
@@ -62,14 +63,15 @@ class Join:
         if not self._tables:
             return
         self._chunks = [chunk for t in self._tables for chunk in plan(self._source, t, self._options)]
-        self._sink.join(self._tables, self._chunks, self._source.objects(self._tables, self._options.trees))
+        made = objects(self._source, self._sink, self._tables, self._options.trees)
+        self._sink.join(self._tables, self._chunks, made)
         self._order = self._reader.carry(by_table(self._chunks))
 
     def _fit(self, table: Table) -> bool:
         """A table that cannot be carried does not stop those that are: it is named once, and left out."""
         try:
-            objects = self._source.objects([table], self._options.trees)
-            require(self._source.check([table]) + self._sink.check([table], objects))
+            made = objects(self._source, self._sink, [table], self._options.trees)
+            require(self._source.check([table]) + self._sink.check([table], made))
         except CheckFailed as error:
             self._refused.add((table.id, table.oid))
             log.error("a new table is selected but cannot be carried", table=table.id, why=str(error))

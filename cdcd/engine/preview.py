@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from cdcd.contracts import Sink, Source
 from cdcd.engine.examine import selected
+from cdcd.engine.objects import not_carried, objects
 from cdcd.engine.options import Options
 from cdcd.engine.plan import plan
 from cdcd.log import get_logger
@@ -36,7 +37,7 @@ def preview(source: Source, sink: Sink, options: Options) -> Preview:
     """Changes nothing at either end."""
     tables = selected(source, options)
     load = options.load != "skip"
-    statements = sink.plan(tables, source.objects(tables, options.trees))
+    statements = sink.plan(tables, objects(source, sink, tables, options.trees))
     if not load:
         statements = [one for one in statements if one.stage != "after"]
     made, dropped = source.plan(tables, load, leave=options.load == "only")
@@ -46,16 +47,21 @@ def preview(source: Source, sink: Sink, options: Options) -> Preview:
         statements,
         [(table, len(plan(source, table, options)) if load else 0) for table in tables],
         source.sequences(tables),
-        source.not_carried(tables, options.trees),
+        not_carried(source, sink, tables, options.trees),
     )
 
 
 def hand_over(source: Source, sink: Sink, tables: Sequence[Table], trees: bool) -> list[Statement]:
     """The application writes at the target from now on: what was better left out until then is made."""
-    objects = source.objects(tables, trees)
-    for one in sink.by_hand(objects):
+    wanted = objects(source, sink, tables, trees)
+    for one in sink.by_hand(wanted):
         log.warning("to be made by hand: the role may not", statement=one.text)
-    made = sink.hand_over(objects)
+    made = sink.hand_over(wanted)
     for one in made:
         log.info("made at hand-over", statement=one.text)
     return made
+
+
+def by_hand(source: Source, sink: Sink, options: Options) -> list[Statement]:
+    """What of that our role at the target may not make."""
+    return sink.by_hand(objects(source, sink, selected(source, options), options.trees))

@@ -11,6 +11,16 @@ Equality = Literal["exact", "server"]
 
 
 @dataclass(frozen=True, slots=True)
+class Default:
+    """What a row gets whose INSERT leaves a column out, in no product's language. "value": `text`, as the source writes
+    the column's values (numbers in decimal, times as ISO 8601, bytes in hexadecimal). "now": the time of the statement
+    or transaction. "next": a number that was not given before."""
+
+    kind: Literal["value", "now", "next"]
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Column:
     """One column.
 
@@ -18,6 +28,7 @@ class Column:
     for the type (OID; 0 where it has none), `native` the type as the source writes it in DDL. `equality` says
     whether equal bytes on the wire are what the server calls equal ("exact"), or only the server can tell
     ("server": citext, non-deterministic collations, numeric without a fixed scale, floats).
+    `default` is an expression of the source, `simple` the same where no language is needed to tell it.
     `generated` columns are computed by the target and never carried; `left_out` ones come from the source and are not
     carried either. `missing` is what rows have that are older than the column (text; None: NULL). `mark` is another
     whenever the source's record of the column is; "": unknown.
@@ -38,6 +49,7 @@ class Column:
     missing: str | None = field(default=None, compare=False)
     mark: str = field(default="", compare=False)
     left_out: bool = False
+    simple: Default | None = field(default=None, compare=False)
 
     def to_json(self) -> dict[str, Any]:
         """Versionless JSON form; the table that holds it carries the version."""
@@ -46,12 +58,13 @@ class Column:
             "type_id": self.type_id, "nullable": self.nullable, "default": self.default,
             "generated": self.generated, "identity": self.identity, "collation": self.collation,
             "equality": self.equality, "typmod": self.typmod, "missing": self.missing, "mark": self.mark,
-            "left_out": self.left_out,
+            "left_out": self.left_out, "simple": [self.simple.kind, self.simple.text] if self.simple else None,
         }
 
     @staticmethod
     def from_json(data: dict[str, Any]) -> Column:
-        return Column(**{**data, "type": LogicalType.from_json(data["type"])})
+        simple = Default(*data["simple"]) if data.get("simple") else None
+        return Column(**{**data, "type": LogicalType.from_json(data["type"]), "simple": simple})
 
 
 @dataclass(frozen=True, slots=True)

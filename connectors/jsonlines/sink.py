@@ -12,8 +12,9 @@ from cdcd.model.change import SchemaChange
 from cdcd.model.chunk import Chunk, State
 from cdcd.model.group import Group
 from cdcd.model.position import Checkpoint, Identity
-from cdcd.model.schema import Statement
+from cdcd.model.schema import NotCarried, Statement
 from cdcd.model.sequence import SequenceDone, SequenceValue
+from cdcd.model.structure import Structure
 from cdcd.model.table import Table
 from cdcd.rows import RowForm
 from connectors.jsonlines.form import row_form
@@ -63,6 +64,12 @@ class JsonLinesSink:
         return []
 
     # --- what a sink that keeps state would keep ------------------------------------------------------------------
+
+    def adopt(self, objects: Sequence[Statement]) -> tuple[list[Statement], list[NotCarried]]:
+        return list(objects), []
+
+    def statements(self, structure: Structure) -> tuple[list[Statement], list[NotCarried]]:
+        return [], []
 
     def claim(self, owner: str, take_over: bool) -> Claim:
         """Nobody else can write to our stream: there is nothing to fence."""

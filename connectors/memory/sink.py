@@ -13,8 +13,9 @@ from cdcd.facts import SinkFacts
 from cdcd.model.chunk import Chunk, State
 from cdcd.model.group import Group
 from cdcd.model.position import Checkpoint, Identity
-from cdcd.model.schema import Statement
+from cdcd.model.schema import NotCarried, Statement
 from cdcd.model.sequence import SequenceDone, SequenceValue
+from cdcd.model.structure import Structure
 from cdcd.model.table import Table
 from cdcd.rows import RowForm
 from connectors.memory import apply as changes
@@ -62,6 +63,12 @@ class MemorySink:
         self._tables: dict[str, Table] = {}
 
     # --- who writes ------------------------------------------------------------------------------------------------
+
+    def adopt(self, objects: Sequence[Statement]) -> tuple[list[Statement], list[NotCarried]]:
+        return list(objects), []
+
+    def statements(self, structure: Structure) -> tuple[list[Statement], list[NotCarried]]:
+        return [], []
 
     def claim(self, owner: str, take_over: bool) -> Claim:
         self.close()

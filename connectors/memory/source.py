@@ -13,6 +13,7 @@ from cdcd.model.group import Group, Transaction
 from cdcd.model.position import Checkpoint, Identity, Position
 from cdcd.model.schema import NotCarried, Statement
 from cdcd.model.sequence import SequenceValue
+from cdcd.model.structure import Structure
 from cdcd.model.table import Table
 from cdcd.rows import RowForm
 from connectors.memory import replication
@@ -234,6 +235,9 @@ class MemorySource:
 
     def objects(self, tables: Sequence[Table], trees: bool = False) -> list[Statement]:
         return []
+
+    def structure(self, tables: Sequence[Table]) -> Structure:
+        return Structure(tuple(tables))
 
     def offer(self) -> str:
         return ""

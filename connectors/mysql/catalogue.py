@@ -9,6 +9,7 @@ from typing import Any
 from cdcd.model.table import Column, Equality, Table
 from cdcd.model.types import LogicalType
 from connectors.mysql.ask import rows
+from connectors.mysql.defaults import simple
 from connectors.mysql.login import Connection
 from connectors.mysql.server import Server
 from connectors.mysql.types import Native, logical
@@ -117,6 +118,7 @@ def _column(
         identity="d" if "auto_increment" in extra else None,
         collation=collation,
         equality=_equality(native, collation),
+        simple=simple(server.mariadb, default, extra, family),
     )  # fmt: skip
 
 

@@ -20,6 +20,7 @@ from cdcd.model.group import Group
 from cdcd.model.position import Checkpoint, Identity
 from cdcd.model.schema import NotCarried, Statement
 from cdcd.model.sequence import SequenceValue
+from cdcd.model.structure import Structure
 from cdcd.model.table import Table
 from cdcd.rows import RowForm
 from cdcd.wake import Wake
@@ -32,10 +33,12 @@ from connectors.mysql.dump import start_dump
 from connectors.mysql.fields import Filling, choose
 from connectors.mysql.follow import Follower
 from connectors.mysql.login import Connection, cut, drop
+from connectors.mysql.objects import read_not_carried, read_objects
 from connectors.mysql.position import Domains, Gtids, Offset, Place, place_of
 from connectors.mysql.server import Server, read_head, read_server, verify_place
 from connectors.mysql.snapshot import MysqlSnapshot, take
 from connectors.mysql.stream import Stream
+from connectors.mysql.structure_read import read_structure
 
 log = get_logger("mysql.source")
 
@@ -212,7 +215,13 @@ class MysqlSource:
         """The log holds all tables."""
 
     def objects(self, tables: Sequence[Table], trees: bool = False) -> list[Statement]:
-        return []
+        """Partitioned tables come with their partitions: their rows are the table's in the log."""
+        with self._side_asker.connection() as connection:
+            return read_objects(connection, tables)
+
+    def structure(self, tables: Sequence[Table]) -> Structure:
+        with self._side_asker.connection() as connection:
+            return read_structure(connection, self._server, tables)
 
     def offer(self) -> str:
         return ""
@@ -221,7 +230,8 @@ class MysqlSource:
         return []
 
     def not_carried(self, tables: Sequence[Table], trees: bool) -> list[NotCarried]:
-        return []
+        with self._side_asker.connection() as connection:
+            return read_not_carried(connection, tables)
 
     def plan(self, tables: Sequence[Table], load: bool, leave: bool) -> tuple[list[str], list[str]]:
         """Nothing is made at the server."""

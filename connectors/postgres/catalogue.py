@@ -11,6 +11,7 @@ from cdcd.errors import UsageError
 from cdcd.model.table import Column, Equality, Table
 from cdcd.model.types import LogicalType
 from connectors.postgres.connect import Connection
+from connectors.postgres.defaults import simple
 from connectors.postgres.types import logical_type
 
 OURS = "cdcd"
@@ -183,6 +184,7 @@ def _column(row: Sequence[Any], types: dict[int, _Type]) -> Column:
         name, number, type, native, type_id=type_id, nullable=not required,
         default=None if generated else expression, generated=expression if generated else None, identity=identity,
         collation=collation, equality=equality(type, deterministic), typmod=typmod, missing=missing, mark=mark,
+        simple=None if generated else simple(expression, type.family),
     )  # fmt: skip
 
 

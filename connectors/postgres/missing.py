@@ -27,6 +27,20 @@ JOIN pg_namespace n ON n.nspname = w.schema JOIN pg_class c ON c.relnamespace = 
 JOIN pg_constraint k ON k.conrelid = c.oid AND k.conname = w.name
 """
 
+# An index by what it does, whatever its name: a unique one serves as one that is not.
+_INDEXES = """
+SELECT w.number FROM unnest(%s::int[], %s::text[], %s::text[], %s::text[]) w (number, schema, relation, parts)
+JOIN pg_namespace n ON n.nspname = w.schema JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = w.relation
+WHERE EXISTS (
+    SELECT FROM pg_index i, LATERAL (
+        SELECT string_agg('"' || replace(a.attname, '"', '""') || '"' || CASE o & 1 WHEN 1 THEN ' DESC' ELSE '' END,
+                          ', ' ORDER BY k.place) AS parts
+        FROM unnest(i.indkey, i.indoption) WITH ORDINALITY k (attnum, o, place)
+        JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum WHERE k.place <= i.indnkeyatts) p
+    WHERE i.indrelid = c.oid AND i.indisvalid AND i.indpred IS NULL AND i.indexprs IS NULL
+      AND (p.parts = w.parts OR i.indisunique AND 'UNIQUE ' || p.parts = w.parts))
+"""
+
 _IDENTITIES = """
 SELECT w.number FROM unnest(%s::int[], %s::text[], %s::text[], %s::text[]) w (number, schema, relation, name)
 LEFT JOIN (pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace)
@@ -78,6 +92,7 @@ _KINDS = {
     "index": _NAMED.format(catalogue="pg_class", namespace="relnamespace", name="relname", more=""),
     "sequence": _NAMED.format(catalogue="pg_class", namespace="relnamespace", name="relname", more=_SEQUENCES),
     "constraint": _CONSTRAINTS,
+    "parts": _INDEXES,
     "identity": _IDENTITIES,
 }
 

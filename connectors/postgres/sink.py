@@ -14,8 +14,9 @@ from cdcd.facts import SinkFacts
 from cdcd.model.chunk import Chunk
 from cdcd.model.group import Group
 from cdcd.model.position import Checkpoint, Identity
-from cdcd.model.schema import Statement
+from cdcd.model.schema import NotCarried, Statement
 from cdcd.model.sequence import SequenceDone, SequenceValue
+from cdcd.model.structure import Structure
 from cdcd.model.table import Table
 from cdcd.rows import RowForm
 from connectors.postgres import claim as claims
@@ -35,6 +36,7 @@ from connectors.postgres.sessions import Session, Sessions
 from connectors.postgres.shape import read_shape
 from connectors.postgres.skip import Skips, read_orders
 from connectors.postgres.standbys import HERE, STANDBYS, check_standbys
+from connectors.postgres.structure_make import make_statements
 from connectors.postgres.translate import all_here, as_here
 from connectors.postgres.writer import SETTINGS, Writer
 
@@ -72,7 +74,8 @@ class PostgresSink:
         self._policy = target_tables
         self._replicated = replicated
         self._refused = refused
-        self.facts = SinkFacts(lists_transactions=closely or not refused.stops, keeps_exceptions=True)
+        lists = closely or not refused.stops
+        self.facts = SinkFacts(lists_transactions=lists, keeps_exceptions=True, products=("postgresql",))
         self._settings = {} if commit_sync else LAZY
         self._sessions = Sessions(url, f"cdcd/{name}")
         self._epoch = 0
@@ -118,6 +121,12 @@ class PostgresSink:
     def read_by(self) -> set[str]:
         with self._sessions.brief() as session:
             return readers(session)
+
+    def adopt(self, objects: Sequence[Statement]) -> tuple[list[Statement], list[NotCarried]]:
+        return list(objects), []
+
+    def statements(self, structure: Structure) -> tuple[list[Statement], list[NotCarried]]:
+        return make_statements(structure)
 
     def plan(self, tables: Sequence[Table], objects: Sequence[Statement]) -> list[Statement]:
         with self._sessions.brief() as session:

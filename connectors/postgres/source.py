@@ -16,6 +16,7 @@ from cdcd.model.group import Group
 from cdcd.model.position import Checkpoint, Identity
 from cdcd.model.schema import NotCarried, Statement
 from cdcd.model.sequence import SequenceValue
+from cdcd.model.structure import Structure
 from cdcd.model.table import Table
 from cdcd.rows import RowForm
 from cdcd.wake import Wake
@@ -31,9 +32,7 @@ from connectors.postgres.follow import Follower
 from connectors.postgres.held import held_back
 from connectors.postgres.locate import Locator
 from connectors.postgres.names import quote_literal
-from connectors.postgres.not_carried import partitions, read_not_carried
-from connectors.postgres.objects import read_needs, read_objects, read_relations
-from connectors.postgres.objects_all import Around, read_all
+from connectors.postgres.objects import read_needs
 from connectors.postgres.order import read_bounds
 from connectors.postgres.parts import EVERYTHING, Parts, check_parts
 from connectors.postgres.position import Lsn, parse_lsn
@@ -60,6 +59,8 @@ from connectors.postgres.slot import (
 )
 from connectors.postgres.snapshot import PostgresSnapshot
 from connectors.postgres.stream import Stream
+from connectors.postgres.structure_read import read_structure
+from connectors.postgres.surroundings import Dump, Surroundings
 from connectors.postgres.tuples import TupleCode
 from connectors.postgres.types_wire import choose, fill, wire_types
 from connectors.postgres.watch import PublicationWatch
@@ -131,6 +132,8 @@ class PostgresSource:
         self._snapshots: WeakSet[Wake] = WeakSet()
         self._publication_watch = PublicationWatch(self._side_asker, self.publication, self._by_root)
         self._locators: dict[str, Locator] = {}
+        dump = Dump(self._url, f"{self._app}/dump", self._wake) if self._everything else None
+        self._surroundings = Surroundings(self._side_asker, dump)
 
     # --- what is there --------------------------------------------------------------------------------------------
 
@@ -397,27 +400,16 @@ class PostgresSource:
         return self._comparer
 
     def objects(self, tables: Sequence[Table], trees: bool = False) -> list[Statement]:
-        try:
-            return self._around(tables, trees).statements
-        except KeyError as error:
-            raise Transient("a table was altered while it was looked at", why=f"{error} is not there") from error
+        return self._surroundings.objects(tables, trees)
+
+    def structure(self, tables: Sequence[Table]) -> Structure:
+        return read_structure(self._side_asker, tables)
 
     def needs(self, table: Table) -> list[Statement]:
         return read_needs(self._side_asker, table)
 
-    def _around(self, tables: Sequence[Table], trees: bool) -> Around:
-        relations = read_relations(self._side_asker, tables, trees)
-        own = read_objects(self._side_asker, tables, trees, relations)
-        if not self._everything:
-            return Around(own, [])
-        return read_all(self._side_asker, self._url(), f"{self._app}/dump", relations, own, self._wake)
-
     def not_carried(self, tables: Sequence[Table], trees: bool) -> list[NotCarried]:
-        around = self._around(tables, trees)
-        extensions = [one.of[1] for one in around.statements if one.kind == "extension"]
-        left_out = around.left_out if self._everything else None
-        found = read_not_carried(self._side_asker, tables, extensions, left_out)
-        return found if trees else [*found, *(partitions(table) for table in tables if table.partitioned)]
+        return self._surroundings.not_carried(tables, trees)
 
     def plan(self, tables: Sequence[Table], load: bool, leave: bool) -> tuple[list[str], list[str]]:
         make = plan_publication(self._side_asker, self.publication, tables) if self._own_publication else []

@@ -9,6 +9,7 @@ from dataclasses import replace
 from cdcd.errors import Stopped
 from cdcd.model.table import Column, Table
 from cdcd.model.types import LogicalType
+from connectors.postgres.defaults import expression
 
 TYPES: Mapping[str, str] = {
     "bool": "boolean", "int16": "smallint", "int32": "integer", "int64": "bigint",
@@ -27,7 +28,8 @@ def foreign(table: Table) -> bool:
 
 
 def as_here(table: Table) -> Table:
-    """The table in this server's words: types that hold all values, no defaults; Stopped for a type that none holds."""
+    """The table in this server's words: types that hold all values, defaults that are simple. Stopped for a type that
+    none holds."""
     if not foreign(table):
         return table
     columns = tuple(_column(column) for column in table.columns if column.generated is None)
@@ -57,7 +59,7 @@ def _column(column: Column) -> Column:
         column,
         type=LogicalType("text") if column.type.family == "enum" else column.type,
         native=native,
-        default=None,
+        default=expression(column),
         collation=None,
         identity=counts,
         equality="server" if floats else "exact",
