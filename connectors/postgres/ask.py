@@ -54,6 +54,12 @@ class Asker:
             cursor.execute(text, named or params or None)
             return cursor.fetchall() if cursor.description else []
 
+    @property
+    def version(self) -> int:
+        """The server's, as 180001."""
+        with self.connection() as connection:
+            return int(connection.server_version)
+
     def interrupt(self) -> None:
         """Any thread: cut the connection, so that whoever waits for it is woken."""
         cut(self._connection)

@@ -158,6 +158,8 @@ def _table(row: Sequence[Any], columns: Sequence[Column]) -> Table:
     files, deferrable, attributes, mark = more
     named = [] if deferrable else primary
     key = {"d": named, "f": named, "i": by_index}.get(identity, [])
+    if not {column.name for column in columns if column.generated is not None}.isdisjoint(key):
+        key = []  # what is computed is not sent
     return Table(
         schema, name, tuple(columns), tuple(key), oid=oid, primary=tuple(primary), full=identity == "f",
         partitioned=partitioned, bytes=size, rows=rows, unique=tuple(map(tuple, unique)), leaves=tuple(files or ()),

@@ -28,17 +28,22 @@ FROM pg_publication_tables t WHERE pubname = %s
 # Before, attnames lists generated columns, and none is sent.
 _SENDS_GENERATED = "SELECT current_setting('server_version_num')::int >= 180000"
 
-# By leaf, as the server publishes them: a root's own identity is asked of nobody.
+# By leaf, as the server publishes them: a root's own identity is asked of nobody. From 18 on the server refuses an
+# identity with computed columns that are not sent, as virtual ones never are.
 _BREAKS = """
-SELECT c.oid::regclass::text
+SELECT c.oid::regclass::text, computed, c.relreplident = 'f'
 FROM pg_publication p CROSS JOIN LATERAL pg_get_publication_tables(p.pubname) t
 CROSS JOIN LATERAL (SELECT relid FROM pg_partition_tree(t.relid) WHERE isleaf
                     UNION SELECT t.relid::regclass WHERE NOT EXISTS (SELECT FROM pg_partition_tree(t.relid))) l
 JOIN pg_class c ON c.oid = l.relid
+LEFT JOIN pg_index i ON i.indrelid = c.oid
+    AND CASE c.relreplident WHEN 'i' THEN i.indisreplident WHEN 'd' THEN i.indisprimary AND i.indimmediate END
+CROSS JOIN LATERAL (SELECT current_setting('server_version_num')::int >= 180000 AND EXISTS (
+    SELECT FROM pg_attribute g WHERE g.attrelid = c.oid AND NOT g.attisdropped
+    AND (g.attgenerated = 'v' OR g.attgenerated = 's' AND to_jsonb(p) ->> 'pubgencols' = 'n')
+    AND (c.relreplident = 'f' OR g.attnum = ANY ((i.indkey::int2[])[0:i.indnkeyatts - 1]))) AS computed) g
 WHERE p.pubname = %s AND (p.pubupdate OR p.pubdelete) AND c.relkind = 'r'
-  AND (c.relreplident = 'n' OR c.relreplident IN ('d', 'i') AND NOT EXISTS (
-       SELECT FROM pg_index i WHERE i.indrelid = c.oid
-       AND CASE c.relreplident WHEN 'i' THEN i.indisreplident ELSE i.indisprimary END))
+  AND (computed OR c.relreplident <> 'f' AND i.indexrelid IS NULL)
 ORDER BY 1
 """
 
@@ -65,10 +70,19 @@ def check_publication(
                       f"WITH (publish_via_partition_root = {str(by_root).lower()})")  # fmt: skip
         return
     yield from shortcomings(asker, name, by_root, tables)
-    for (table,) in asker.ask(_BREAKS, name):
+    yield from broken(asker, name)
+
+
+def broken(asker: Asker, name: str) -> Iterator[Finding]:
+    """The tables in a publication, ours or not, that their application cannot change while they are in it."""
+    for table, computed, full in asker.ask(_BREAKS, name):
+        why, identity = "has no replica identity", "FULL"
+        if computed:
+            why = "its replica identity holds a computed column, which is not sent"
+            identity = "DEFAULT" if full else "USING INDEX …"
         yield finding("PG-PUBLICATION-BREAKS", f"UPDATE and DELETE of {table} fail at the source: it is published, and "
-                      "has no replica identity", name,
-                      f"ALTER TABLE {table} REPLICA IDENTITY FULL -- or add a primary key, or take it out")  # fmt: skip
+                      f"{why}", name,
+                      f"ALTER TABLE {table} REPLICA IDENTITY {identity} -- or add a primary key, or take it out")
 
 
 def shortcomings(asker: Asker, name: str, by_root: bool, tables: Sequence[Table]) -> Iterator[Finding]:

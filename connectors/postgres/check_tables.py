@@ -9,7 +9,7 @@ from cdcd.model.table import Table
 from connectors.postgres.ask import Asker
 from connectors.postgres.findings import finding
 from connectors.postgres.names import qualified, quote_identifier
-from connectors.postgres.publication import has_identity
+from connectors.postgres.publication import has_computed, has_identity
 
 _TABLES = """
 SELECT c.oid::int8, has_table_privilege(c.oid, 'SELECT'), has_schema_privilege(c.relnamespace, 'USAGE'),
@@ -71,12 +71,12 @@ def check_tables(asker: Asker, own: bool, user: str, tables: Sequence[Table]) ->
 
 
 def _identity(asker: Asker, table: Table, name: str) -> Iterator[Finding]:
-    if not has_identity(table):
+    version = asker.version
+    if not has_identity(table, version):
+        why, mend = _no_identity(table, has_computed(table) and version >= 180000)
         yield finding(
             "PG-NO-IDENTITY", f"{table.id} has no replica identity: the source cannot name its old rows",
-            "published, the application's own UPDATE and DELETE would fail"
-            + (": REPLICA IDENTITY NOTHING, or the primary key is DEFERRABLE" if table.primary else ""),
-            f"ALTER TABLE {name} REPLICA IDENTITY FULL -- or add a primary key, or leave the table out",
+            f"published, the application's own UPDATE and DELETE would fail{why}", f"ALTER TABLE {name} {mend}",
         )  # fmt: skip
         return
     if table.full and not table.key:
@@ -86,6 +86,21 @@ def _identity(asker: Asker, table: Table, name: str) -> Iterator[Finding]:
         for (leaf,) in asker.ask(_LEAVES, table.oid, table.full, table.full, sorted(table.key)):
             yield finding("PG-LEAF-IDENTITY", f"partition {leaf} of {table.id} names old rows by other columns",
                           mend=f"ALTER TABLE {leaf} REPLICA IDENTITY {'FULL' if table.full else 'DEFAULT'}")
+
+
+def _no_identity(table: Table, never_full: bool) -> tuple[str, str]:
+    """Why, and what mends it. `never_full`: the server refuses to publish the table's whole rows."""
+    computed = {column.name for column in table.columns if column.generated is not None}
+    if table.full and table.key:
+        return ": FULL, but a column is computed, and not sent", "REPLICA IDENTITY DEFAULT"
+    if not computed.isdisjoint(table.primary):
+        why = ": the primary key is computed, and not sent"
+    else:
+        why = ": REPLICA IDENTITY NOTHING, or the primary key is DEFERRABLE" if table.primary else ""
+    if never_full:
+        why += ": FULL will not do, as a column is computed, and not sent"
+        return why, "REPLICA IDENTITY USING INDEX … -- or add a primary key, or leave the table out"
+    return why, "REPLICA IDENTITY FULL -- or add a primary key, or leave the table out"
 
 
 def left_out(asker: Asker, by_root: bool, named: Collection[str]) -> list[tuple[str, Finding]]:

@@ -49,7 +49,8 @@ FINDINGS: dict[str, tuple[str, str]] = {
         "error", "The publication sends generated columns, which the target computes itself."
     ),
     "PG-PUBLICATION-BREAKS": (
-        "warning", "The publication holds a table without replica identity: its application's UPDATE and DELETE fail."
+        "warning", "The publication, or since it runs ours, holds a table without replica identity, or from 18 on with "
+        "computed columns in it: its application's UPDATE and DELETE fail."
     ),
     "PG-PUBLICATION-AGAIN": (
         "error", "Found while a pipeline runs: the publication, or a table in it, was away for a while."
@@ -63,7 +64,7 @@ FINDINGS: dict[str, tuple[str, str]] = {
     "PG-SELECT": ("error", "The role may not read a table."),
     "PG-OWNER": ("error", "Our publication can hold only tables that the role, or one it is a member of, owns."),
     "PG-ROW-SECURITY": ("error", "Policies hide rows of a table from the role."),
-    "PG-NO-IDENTITY": ("error", "A table has no replica identity: published, its application's UPDATE would fail."),
+    "PG-NO-IDENTITY": ("error", "A table has no usable replica identity: published, its application's UPDATE fails."),
     "PG-LEAF-IDENTITY": ("error", "A partition names old rows by other columns than its root."),
     "PG-KEYLESS": ("warning", "A table has no key: it is one chunk, and rows are found by all of their columns."),
     "PG-UNLOGGED": ("warning", "An unlogged table is selected: its changes are in no log."),

@@ -1,7 +1,7 @@
 """The publication: which tables the server sends, as exactly the tables we carry ("CREATE PUBLICATION").
 
 A table without a replica identity must not be in a publication of updates and deletes: the application's own UPDATE
-would fail (PG-05).
+would fail (PG-05); so it would, from 18 on, with one that holds a computed column, which is not sent.
 """
 
 from __future__ import annotations
@@ -15,9 +15,15 @@ from connectors.postgres.names import quote_identifier
 PUBLISHES = "publish = 'insert, update, delete, truncate', publish_via_partition_root = true"
 
 
-def has_identity(table: Table) -> bool:
-    """Whether the source names old rows of the table at all."""
-    return bool(table.key) or table.full
+def has_identity(table: Table, version: int) -> bool:
+    """Whether a source of this version names old rows of the table at all, and lets it be published."""
+    if not table.full:
+        return bool(table.key)
+    return version < 180000 or not has_computed(table)
+
+
+def has_computed(table: Table) -> bool:
+    return any(column.generated is not None for column in table.columns)
 
 
 def exists(asker: Asker, name: str) -> bool:
@@ -52,7 +58,8 @@ def publish_tables(asker: Asker, name: str, tables: Sequence[Table]) -> None:
 def plan_publication(asker: Asker, name: str, tables: Sequence[Table]) -> list[str]:
     """The statements for it: altered, never dropped and made again (PG-15), and left alone where it is right already,
     as an ALTER makes every session look its tables up again."""
-    carried = [table for table in tables if has_identity(table)]
+    version = asker.version
+    carried = [table for table in tables if has_identity(table, version)]
     names = ", ".join(name for (name,) in asker.ask(_NAMES, [table.oid for table in carried]))
     publication = quote_identifier(name)
     rows = asker.ask(_CARRIED, name)

@@ -25,6 +25,7 @@ from connectors.postgres.ask import Asker
 from connectors.postgres.catalogue import read_tables
 from connectors.postgres.check import Asked, check_source
 from connectors.postgres.check_failover import check_failover
+from connectors.postgres.check_publication import broken
 from connectors.postgres.check_tables import left_out
 from connectors.postgres.cycle import writers
 from connectors.postgres.export import Exported, create_slot, import_snapshot, wait_settled
@@ -440,7 +441,8 @@ class PostgresSource:
 
     def watch(self) -> Watched:
         slot = read_slot(self._side_asker, self.slot)
-        findings = [*self._publication_watch.look(), *held_back(self._side_asker, slot, self._log_disk)]
+        findings = [*self._publication_watch.look(), *broken(self._side_asker, self.publication)]
+        findings += held_back(self._side_asker, slot, self._log_disk)
         held = None if slot is None else slot["held_back"]
         return Watched(findings, held, *self._publication_watch.leaves())
 

@@ -8,7 +8,7 @@ import pytest
 
 from tests.fix_daemon import Daemon
 from tests.met.pair import Pair
-from tests.met.type_values import EXTENSIONS, PORTABLE, TEXT_ONLY, USER_TYPES, XML
+from tests.met.type_values import EXTENSIONS, PORTABLE, TEXT_ONLY, USER_TYPES, VECTORS, XML
 from tests.servers import Database, Server
 from tests.servers.database import make_source, make_target
 
@@ -139,6 +139,16 @@ def test_binary(ends: Ends) -> None:
     """Portable types only, so that the whole stream is binary; infinite intervals too, which 17 brought."""
     pair = ends(18, 18)
     carried(pair, PORTABLE | {"interval": [*PORTABLE["interval"], "infinity", "-infinity"]}, binary=True)
+    pair.command("validate", "--tables", "public.*")
+
+
+@pytest.mark.failure("PG-22", "TG-14")
+def test_vectors(ends: Ends) -> None:
+    """An extension's types of which nothing is known but that they have a text."""
+    pair = ends(18, 18)
+    for end in (pair.source, pair.target):
+        end.admin("CREATE EXTENSION vector")
+    carried(pair, VECTORS, binary=False)
     pair.command("validate", "--tables", "public.*")
 
 

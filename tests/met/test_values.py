@@ -1,9 +1,14 @@
-"""What becomes of values on the way: large unchanged ones, numbers, text, old rows without a key."""
+"""What becomes of values on the way: large unchanged ones, all sizes, numbers, money, text, old rows without a key."""
+
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import pytest
 
 from tests.met.pair import Pair
-from tests.servers.database import make_target
+from tests.servers import Database, Postgres, Server, make_roles, run
+from tests.servers.database import make_source, make_target
 
 BIG = """
 CREATE TABLE by_{i} (id int PRIMARY KEY, n int NOT NULL, u int NOT NULL, big text, doc jsonb, raw bytea, list text[]);
@@ -44,6 +49,60 @@ def test_large_values_that_an_update_leaves_alone(pair: Pair) -> None:
         pair.wait_equal(*TABLES)
     daemon.stop()
     assert pair.target.sql("SELECT count(*), min(length(doc->>'k')) FROM by_default") == [(3, 9000)]
+
+
+SIZES = [0, 1, 126, 127, 255, 256, 65535, 65536, 1 << 20, (1 << 24) - 1, 1 << 24]
+"""Where lengths take another byte, or values are stored in another way."""
+
+
+def test_values_of_all_sizes(pair: Pair) -> None:
+    """Copied, streamed, and left alone by an update that changes the key too."""
+    made = (
+        "INSERT INTO sizes SELECT %s + place, size, repeat('é', size / 2) || repeat('x', size %% 2),"
+        " decode(repeat('5c', size), 'hex'), array_fill(7, ARRAY[size / 64])"
+        " FROM unnest(%s) WITH ORDINALITY s (size, place)"
+    )
+    pair.source.sql("CREATE TABLE sizes (id int PRIMARY KEY, n int, t text, b bytea, l int[])")
+    pair.source.sql(made, 0, SIZES)
+    daemon = pair.follow()
+    pair.source.sql(made, 100, SIZES)
+    pair.source.sql("UPDATE sizes SET id = -id, n = 0 WHERE id % 2 = 0")
+    pair.wait_equal("public.sizes")
+    daemon.stop()
+
+
+@pytest.fixture
+def yen(monkeypatch: pytest.MonkeyPatch) -> Iterator[Database]:
+    """A source on a server whose money has no fraction, and is written in another way."""
+    place = run.place("locale")
+    monetary = "LC_MONETARY\n" + "\n".join((
+        'currency_symbol "Y"', 'mon_decimal_point ","', 'mon_thousands_sep "."', "mon_grouping 3", "frac_digits 0",
+        "int_frac_digits 0", "p_cs_precedes 0", "n_cs_precedes 0", "p_sign_posn 0", "n_sign_posn 0",
+        'negative_sign "-"', 'positive_sign ""', "END LC_MONETARY", "",
+    ))  # fmt: skip
+    (place / "source").write_text("comment_char %\nescape_char /\n" + monetary)
+    made = ["localedef", "-c", "-i", str(place / "source"), str(place / "yen")]  # complains of what is not in it
+    subprocess.run(made, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
+    monkeypatch.setenv("LOCPATH", str(place))
+    with Postgres.start(18, settings={"lc_monetary": "yen"}) as server:
+        make_roles(server)
+        yield make_source(server)
+
+
+@pytest.mark.failure("PG-21", "TG-14")
+def test_money_of_another_currency(pair: Pair, yen: Database) -> None:
+    """The number that is stored arrives, not what two locales make of its text."""
+    pair = replace(pair, source=yen)
+    rows = "INSERT INTO purse SELECT {} + i, m::money, ARRAY[m::money, NULL] FROM (VALUES (1, '150'), (2, '-1234567'),"
+    rows += "(3, '9223372036854775807'), (4, '-9223372036854775808')) v (i, m)"
+    pair.source.sql("CREATE TABLE purse (id int PRIMARY KEY, m money, ms money[])")
+    pair.source.sql(rows.format(0))
+    assert pair.source.sql("SELECT m::text FROM purse WHERE id = 2") == [("(1.234.567Y)",)]
+    daemon = pair.follow()
+    pair.source.sql(rows.format(10))
+    pair.source.sql("UPDATE purse SET m = m + '1' WHERE id = 11; DELETE FROM purse WHERE m = '150'")
+    pair.wait_equal("public.purse")
+    daemon.stop()
 
 
 NUMBERS = """
@@ -93,6 +152,30 @@ def test_text_that_the_target_refuses(pair: Pair) -> None:
         assert into.run("--target-tables", "truncate", code=6).said("has no equivalent in encoding")
     finally:
         latin.drop()
+
+
+LATER = "INSERT INTO t SELECT 2, convert_from('\\x{}', getdatabaseencoding())"
+
+
+@pytest.mark.failure("TG-06")
+def test_text_of_a_source_in_another_encoding(pair: Pair, source_on: Callable[[Server, str], Database]) -> None:
+    """Converted by the server; bytes that are no characters are a named stop, by copy and by stream."""
+    for encoding, bytes, fine in (("LATIN1", "e9", True), ("SQL_ASCII", "c3a9", True), ("SQL_ASCII", "ff", False)):
+        other = source_on(pair.source.server, f"ENCODING '{encoding}' LOCALE 'C' TEMPLATE template0")
+        its = replace(pair, source=other)
+        other.sql("CREATE TABLE t (id int PRIMARY KEY, x text); INSERT INTO t VALUES (1, 'a')")
+        daemon = its.follow("--target-tables", "drop")
+        other.sql(LATER.format(bytes))
+        if fine:
+            its.wait_equal("public.t")
+            assert pair.target.sql("SELECT x = 'é' FROM t WHERE id = 2") == [(True,)]
+            daemon.stop()
+            continue
+        refused = [daemon.wait(6)]
+        its.command("drop", "--yes")
+        refused.append(its.run("--target-tables", "drop", code=6).text())
+        for text in refused:
+            assert "invalid byte sequence" in text and "public.t" in text, text
 
 
 KEYLESS = """

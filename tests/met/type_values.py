@@ -9,7 +9,8 @@ PORTABLE: dict[str, list[str]] = {
     "bool": ["t", "f"],
     "int2": ["-32768", "-32767", "-1", "0", "1", "32766", "32767"],
     "int4": ["-2147483648", "-2147483647", "-1", "0", "1", "2147483646", "2147483647"],
-    "int8": ["-9223372036854775808", "-9223372036854775807", "-1", "0", "9007199254740993", "9223372036854775807"],
+    "int8": ["-9223372036854775808", "-9223372036854775807", "-1", "0", "1", "9007199254740991", "9007199254740992",
+             "9007199254740993", "9223372036854775806", "9223372036854775807"],
     "oid": ["0", "2147483648", "4294967295"],
     "xid": ["0", "3", "4294967295"],
     "cid": ["0", "4294967295"],
@@ -22,13 +23,19 @@ PORTABLE: dict[str, list[str]] = {
     ],
     "numeric(5,2)": ["NaN", "-999.99", "999.99", "0.005", "0"],
     "numeric(38,10)": ["9999999999999999999999999999.9999999999", "-0.0000000001"],
+    "numeric(1,0)": ["9", "-9", "0"], "numeric(9,4)": ["99999.9999", "-99999.9999", "0.0001"],
+    "numeric(10,0)": ["9999999999", "-9999999999"], "numeric(18,9)": ["999999999.999999999", "-0.000000001"],
+    "numeric(19,0)": ["9999999999999999999", "-9999999999999999999"],
+    "numeric(39,1)": ["9" * 38 + ".9", "-" + "9" * 38 + ".9", "0.1"],
+    "numeric(65,30)": ["9" * 35 + "." + "9" * 30, "-" + "9" * 35 + "." + "9" * 30, "1e-30", "-0.000", "1.10"],
+    "numeric(2,5)": ["0.00012", "-0.00099", "NaN"], "numeric(3,-2)": ["12345", "-150", "49"],
     "numeric(1000,0)": ["9" * 1000],
     "float4": ["0.1", "16777217", "1.17549435e-38", "1e-45", "3.4028235e38", "-3.4028235e38", "1234567.8", "-0", "NaN",
                "Infinity", "-Infinity"],
     "float8": ["0.1", "0.3333333333333333", "5e-324", "2.2250738585072014e-308", "1.7976931348623157e308", "1e16",
-               "9007199254740993", "-0", "NaN", "Infinity", "-Infinity"],
+               "9007199254740993", "-1.7976931348623157e308", "-0", "NaN", "Infinity", "-Infinity"],
     "text": ["", " ", "NULL", "\\N", "\\.", "a\\b", "tab\tnl\ncr\r", "\x01\x7f", "😀𠜎", "é", "e\u0301", '"', "{},()",
-             "%s %", "\ufeff\ufffd\u2028\U0010ffff\ue000", "x  ", "'"],
+             "%s %", "\ufeff\ufffd\u2028\U0010ffff\ue000", "x  ", "'", "`", "👨\u200d👩\u200d👧"],
     "varchar(10)": ["", "😀" * 10, "ab  "],
     "char(5)": ["", "ab", "ab\t", "ab\n", " ", "\u00a0", "ááááá"],
     "bpchar": ["", "ab  ", "x"],
@@ -36,24 +43,33 @@ PORTABLE: dict[str, list[str]] = {
     '"char"': ["", "a", "\\", "\\377"],
     "bytea": ["", "\\x00", "\\x01000000", "\\x" + "ff" * 20, "\\x" + bytes(range(256)).hex()],
     "bit(1)": ["0", "1"],
-    "bit(3)": ["010", "000"],
+    "bit(3)": ["010", "000"], "bit(8)": ["00000001", "10000000"], "bit(12)": ["000000000001"],
+    "varbit(9)": ["000000001"],
     "bit(64)": ["1" * 64, "1" + "0" * 63],
     "varbit": ["", "0", "0010", "1" * 1000],
-    "uuid": ["00000000-0000-0000-0000-000000000000", "FFFFFFFF-FFFF-FFFF-FFFF-FFFFFFFFFFFF"],
-    "date": ["0001-01-01", "4713-01-01 BC", "0001-12-31 BC", "1582-10-04", "1582-10-15", "1969-12-31", "1970-01-01",
+    "uuid": ["00000000-0000-0000-0000-000000000000", "FFFFFFFF-FFFF-FFFF-FFFF-FFFFFFFFFFFF",
+             "018f4e2a-7c00-7abc-8def-0123456789ab"],
+    "date": ["0001-01-01", "4713-01-01 BC", "0001-12-31 BC", "1582-10-04", "1582-10-05", "1582-10-14", "1582-10-15",
+             "1900-02-28", "1900-03-01", "1969-12-31", "1970-01-01",
              "2000-02-29", "9999-12-31", "10000-01-01", "5874897-12-31", "infinity", "-infinity"],
     "time": ["00:00:00", "00:00:00.000001", "12:34:56.789012", "23:59:59.999999", "23:59:59.9999999", "24:00:00"],
-    "time(0)": ["23:59:59.5", "00:00:00"],
-    "timetz": ["24:00:00+15:59", "00:00:00-15:59:59", "10:00+05:30", "10:00:00.5-00:00:30", "00:00:00+00"],
+    **{f"time({p})": ["23:59:59.999999", "00:00:00.000001", f"12:34:56.{'9' * p or '5'}"] for p in range(7)},
+    "timetz": ["24:00:00+15:59", "00:00:00-15:59:59", "10:00+05:30", "04:30+00", "10:00:00.5-00:00:30",
+               "00:00:00+00", "12:00:00.000001+05:45"],
     "timestamp": [
         "1969-12-31 23:59:59.999999", "4713-01-01 00:00:00 BC", "0044-03-15 00:00:00.5 BC", "2038-01-19 03:14:08",
-        "2262-04-11 23:47:16.854775", "9999-12-31 23:59:59.9999995", "294247-01-10 04:00:54.775808",
+        "2262-04-11 23:47:16.854775", "9999-12-31 23:59:59.999999", "9999-12-31 23:59:59.9999995",
+        "294247-01-10 04:00:54.775807", "294247-01-10 04:00:54.775808",
         "294276-12-31 23:59:59.999999", "infinity", "-infinity",
     ],
-    "timestamp(3)": ["2024-02-29 23:59:59.9996", "1999-12-31 00:00:00.001"],
+    **{f"timestamp({p})": ["2024-02-29 23:59:59.999999", "1999-12-31 00:00:00.000001",
+                           f"1969-12-31 23:59:59.{'9' * p or '5'}"] for p in range(7)},
+    "timestamptz(3)": ["2024-02-29 23:59:59.9996+05:45", "1969-12-31 23:59:59.999+00"],
+    "timetz(2)": ["23:59:59.996-03:30"],
     "timestamptz": [
         "2024-11-03 01:30 America/New_York", "2024-11-03 01:30 EST", "2024-03-10 02:30 America/New_York",
-        "1883-11-18 12:00 America/New_York", "0044-03-15 00:00 America/New_York BC", "0001-01-01 00:00+15",
+        "1883-11-18 12:00 America/New_York", "2024-01-01 00:00:00.5 Asia/Kathmandu", "2024-01-01 00:00 Asia/Kolkata",
+        "10000-01-01 00:00+00", "0044-03-15 00:00 America/New_York BC", "0001-01-01 00:00+15",
         "9999-12-31 23:59:59-15", "294276-12-31 23:59:59.999999+00", "4713-01-01 00:00:00+00 BC", "-infinity",
         "infinity",
     ],
@@ -63,12 +79,14 @@ PORTABLE: dict[str, list[str]] = {
     ],
     "interval(0)": ["1.6 s"],
     "interval year to month": ["1 year 2 months", "-13 months"],
-    "json": ["null", '""', "{}", "[]", "-0", "1e2", "12345678901234567890.00", '{"a" : 1e2,\n "a":-0}',
+    "json": ["null", '""', "{}", "[]", "0", "-0", "1.0", "1e2", "9007199254740993", "18446744073709551616", "7" * 40,
+             "0." + "1" * 30, '"😀"', '{"b":1,"a":2,"b":3}', "12345678901234567890.00", '{"a" : 1e2,\n "a":-0}',
              '"\\u0000\\ud83d"', '{"":" \\/ ","b":"\\\\ \\t"}', "[" * 100 + "]" * 100],
     "jsonb": ["null", '""', '{"b": 1.10, "a": [1e400, 12345678901234567890]}', '"\\\\ \\" 😀"', "-0.0",
-              '{"a":1,"a":2}'],
+              '{"a":1,"a":2}', "{}", "[]", "0", "1.0", "1e2", "9007199254740993", "18446744073709551616", "7" * 40,
+              "0." + "1" * 30, '{"":{"":0}}', "[" * 100 + "]" * 100],
     "jsonpath": ['$."a b"[*] ? (@ > 1.10)', "strict $"],
-    "inet": ["10.0.0.1", "10.0.0.1/8", "0.0.0.0/0", "::", "::1/64", "::ffff:1.2.3.4"],
+    "inet": ["10.0.0.1", "10.0.0.1/8", "0.0.0.0/0", "::", "::1/64", "::ffff:1.2.3.4", "2001:db8::1/128"],
     "cidr": ["10.0.0.0/8", "::/0"],
     "macaddr": ["08:00:2b:01:02:03", "ff:ff:ff:ff:ff:ff"],
     "macaddr8": ["08:00:2b:01:02:03:04:05"],
@@ -108,7 +126,7 @@ PORTABLE: dict[str, list[str]] = {
     "tsmultirange": ['{["0044-03-15 00:00:00 BC","2024-01-01 00:00:00"]}'],
     "tstzmultirange": ["{(,infinity)}"],
     "datemultirange": ["{[2024-01-01,2024-01-03],[2025-01-01,)}"],
-    "kinds.mood": ["", "it's, \"ok\"", "😀 \\", "last"],
+    "kinds.mood": ["", "it's, \"ok\"", "😀 \\", "last"], "kinds.many": ["l1", "l255", "l256", "L1", "é" * 31 + "!"],
     "kinds.d_int": ["-1", "7"],
     "kinds.d_of_d": ["1.10", "99.99"],
     "kinds.d_ints": ["{1,NULL}", "{}", "[2:3]={1,2}"],
@@ -133,7 +151,8 @@ TEXT_ONLY: dict[str, list[str]] = {
     "int2vector": ["1 2 3", ""],
     "oidvector": ["1 4294967295", ""],
     "refcursor": ["a cursor"],
-    "aclitem[]": ["{pg_monitor=r*w/pg_monitor}"],
+    "aclitem": ["pg_monitor=r*w/pg_monitor"], "aclitem[]": ["{pg_monitor=r*w/pg_monitor}"],
+    "regcollation": ['pg_catalog."C"'], "regoper": ["pg_catalog.||/"],
     "kinds.mood[]": ['{"",NULL,"it\'s, \\"ok\\"","😀 \\\\"}'],
     "kinds.pair": ["(,,)", '(1,"",)', '(2,"a""b,c\\\\d (x)","(1,2)")', '(3," ","(NaN,0)")'],
     "kinds.nested": ['("(1,""a"""",\\\\\\\\"",)","{1,NULL}",last)', "(,,)"],
@@ -144,7 +163,7 @@ TEXT_ONLY: dict[str, list[str]] = {
     "kinds.textrange": ['["a \\"b\\\\ ,)",z]', "(,)", "empty", '["",x)'],
     "kinds.textmultirange": ['{[a,b],["c d",)}', "{}"],
     "kinds.moodrange": ['["",last]'],
-    "hstore": ['"a\\"b"=>NULL, ""=>"NULL", "c\\\\"=>"x=>y, z"', "", "a=>1"],
+    "hstore": ['a=>1, a=>2', '"a\\"b"=>NULL, ""=>"NULL", "c\\\\"=>"x=>y, z"', "", "a=>1"],
     "hstore[]": ['{"\\"a\\"=>\\"b,c\\""}'],
     "citext": ["Ä a", "", "NULL"],
     "citext[]": ["{A,b}"],
@@ -153,14 +172,17 @@ TEXT_ONLY: dict[str, list[str]] = {
     "ltxtquery": ["a* & !b@"],
 }  # fmt: skip
 
-XML = ["<a>é</a>", "text only", '<?xml version="1.0" encoding="ISO-8859-1"?><a/>', "<![CDATA[<x>]]>&lt;&#10;",
-       '<?xml version="1.0" standalone="yes"?><b/>', "<n:a xmlns:n='u'><!-- c --></n:a>"]  # fmt: skip
+XML = ["", '<!DOCTYPE a [<!ENTITY e "x">]><a>&e;</a>', "<a>é</a>", "text only", "<![CDATA[<x>]]>&lt;&#10;",
+       '<?xml version="1.0" encoding="ISO-8859-1"?><a/>', '<?xml version="1.0" standalone="yes"?><b/>',
+       "<n:a xmlns:n='u'><!-- c --></n:a>"]  # fmt: skip
 """Where the server was built with libxml."""
 
 USER_TYPES = """
 CREATE SCHEMA kinds; CREATE TABLE kinds."odd 'table" (id int PRIMARY KEY);
 CREATE TYPE kinds.mood AS ENUM ('last'); ALTER TYPE kinds.mood ADD VALUE '' BEFORE 'last';
 ALTER TYPE kinds.mood ADD VALUE 'it''s, "ok"' BEFORE 'last'; ALTER TYPE kinds.mood ADD VALUE '😀 \\' BEFORE 'last';
+DO $$BEGIN EXECUTE 'CREATE TYPE kinds.many AS ENUM (' || (SELECT string_agg(quote_literal('l' || i), ', ')
+    FROM generate_series(1, 300) i) || ', ''L1'', ' || quote_literal(repeat('é', 31) || '!') || ')'; END$$;
 CREATE DOMAIN kinds.d_int AS int CHECK (VALUE > -5); CREATE DOMAIN kinds.d_num AS numeric(5, 2);
 CREATE DOMAIN kinds.d_of_d AS kinds.d_num CHECK (VALUE > 0);
 CREATE DOMAIN kinds.d_ints AS int[] CHECK (cardinality(VALUE) < 9);
@@ -172,6 +194,14 @@ CREATE DOMAIN kinds.d_pair AS kinds.pair; CREATE TYPE kinds.both AS (a int, b te
 CREATE TYPE kinds.textrange AS RANGE (subtype = text, collation = "C");
 CREATE TYPE kinds.moodrange AS RANGE (subtype = kinds.mood)
 """
+
+VECTORS: dict[str, list[str]] = {
+    "vector": ["[1]", "[-0,1e-45,3.4028235e38,0.1]", "[" + ",".join(map(str, range(16000))) + "]"],
+    "vector(3)": ["[1,-0,2.5]"], "vector[]": ['{"[1,2]",NULL}'],
+    "halfvec": ["[1]", "[-0,65504,6e-08,0.1]"], "halfvec(2)": ["[1,2]"],
+    "sparsevec": ["{}/5", "{1:1,5:-0.5}/5", "{1000000:1}/1000000"], "sparsevec(4)": ["{2:7}/4"],
+}  # fmt: skip
+"""Where pgvector is."""
 
 EXTENSIONS = "; ".join(f"CREATE EXTENSION {name} SCHEMA public" for name in ("hstore", "citext", "ltree"))
 
@@ -188,7 +218,8 @@ KEYS: dict[str, str] = {
               " ELSE ((i - 30) * 0.1)::text END::float4",
     "float8": "CASE i WHEN 1 THEN 'NaN' WHEN 2 THEN '5e-324' WHEN 3 THEN '-Infinity'"
               " ELSE ((i - 30) * 0.1)::text END::float8",
-    "text": "CASE i WHEN 1 THEN '' WHEN 2 THEN e'tab\\t\\\\' WHEN 3 THEN 'é' ELSE chr(60 + i) || ' ' || i END",
+    "text": "CASE i WHEN 1 THEN '' WHEN 2 THEN e'tab\\t\\\\' WHEN 3 THEN 'é'"
+            " ELSE coalesce(('{a,A,á,\"a \",ß,ss,İ,i,é,😀}'::text[])[i - 3], chr(60 + i) || ' ' || i) END",
     "varchar(20)": "CASE i WHEN 1 THEN '' ELSE 'é' || i || '  ' END",
     "char(9)": "CASE i WHEN 1 THEN '' ELSE 'a' || i END",
     "name": "'n' || repeat('é', i % 20) || i",

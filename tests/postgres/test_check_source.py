@@ -87,6 +87,41 @@ class TestPublicationByHand:
         by_hand.sql("UPDATE bare SET a = 2")
         assert told(by_hand, "public.t", publication="mine") == []
 
+    @pytest.mark.failure("PG-05")
+    @pytest.mark.parametrize(
+        ("columns", "mend"),
+        [
+            ("(a int PRIMARY KEY DEFERRABLE)", ""),
+            ("(a int PRIMARY KEY, n int GENERATED ALWAYS AS (a + 1) STORED); ALTER TABLE it REPLICA IDENTITY FULL", ""),
+            ("(a int PRIMARY KEY, n int GENERATED ALWAYS AS (a + 1)); ALTER TABLE it REPLICA IDENTITY FULL", ""),
+            ("(n int GENERATED ALWAYS AS (a + 1) STORED PRIMARY KEY, a int NOT NULL UNIQUE)", "it_a_key"),
+        ],
+    )
+    def test_that_breaks_an_application_in_another_way(self, by_hand: Database, columns: str, mend: str) -> None:
+        by_hand.sql(f"CREATE TABLE it {columns}; INSERT INTO it (a) VALUES (1)")
+        by_hand.admin("ALTER PUBLICATION mine ADD TABLE it")
+        with pytest.raises(Exception, match=r"[Rr]eplica identity"):
+            by_hand.sql("UPDATE it SET a = 2")
+        (finding,) = told(by_hand, "public.t", publication="mine")
+        assert finding.id == "PG-PUBLICATION-BREAKS"
+        by_hand.sql(finding.mend.partition(" -- ")[0].replace("…", mend))
+        by_hand.sql("UPDATE it SET a = 2")
+        assert told(by_hand, "public.t", publication="mine") == []
+
+
+def test_policies_that_hide_rows(source_db: Database) -> None:
+    """Of the application's own role: only where they are forced; the right that is named is enough."""
+    source_db.sql("CREATE TABLE t (id int PRIMARY KEY); ALTER TABLE t ENABLE ROW LEVEL SECURITY")
+    assert told(source_db) == []
+    source_db.sql("ALTER TABLE t FORCE ROW LEVEL SECURITY")
+    (finding,) = told(source_db)
+    assert (finding.id, finding.level) == ("PG-ROW-SECURITY", "error")
+    try:
+        source_db.admin(finding.mend)
+        assert told(source_db) == []
+    finally:
+        source_db.admin(f"ALTER ROLE {source_db.role} NOBYPASSRLS")
+
 
 @pytest.mark.failure("PG-23")
 def test_tables_that_cannot_be_carried(source_db: Database) -> None:
