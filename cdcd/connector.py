@@ -46,7 +46,9 @@ class SinkOptions:
     target has it too. `on_error`, `on_conflict`, `max_exceptions`, `policy_tables`: what becomes of changes that cannot
     be made, as in the configuration. `closely`: one could not be, and its transaction is to be named now, whatever
     that costs.
-    `checkpoint`, `tables`: where to go on, for one that keeps no state."""
+    `checkpoint`, `tables`: where to go on, for one that keeps no state.
+    `home`: the source's own schema (Connector.home): its tables go into the database that the target's URL names, where
+    schemas are databases."""
 
     target_tables: str = "create"
     replicated: bool = False
@@ -55,6 +57,7 @@ class SinkOptions:
     max_exceptions: int = 1000
     policy_tables: tuple[str, ...] = ()
     closely: bool = False
+    home: str = ""
     checkpoint: Checkpoint | None = None
     tables: tuple[Table, ...] = ()
 
@@ -68,6 +71,11 @@ class Connector(Protocol):
 
     def sink(self, url: Url, name: str, options: SinkOptions) -> Sink:
         """The sink of pipeline `name`; connects to nothing yet."""
+        ...
+
+    def home(self, database: str) -> str:
+        """The schema that tables are in which nobody put elsewhere, at a source whose URL names this database; "":
+        there is none such."""
         ...
 
     def status(self, url: Url, name: str) -> Mapping[str, Any] | None:

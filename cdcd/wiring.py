@@ -60,6 +60,7 @@ def sink(
     tells the transaction at fault."""
     settings = pipeline.settings
     made = connector(pipeline.target.scheme, pipeline.target.key, "sink")
+    origin = connector(pipeline.source.scheme, pipeline.source.key, "source")
     told = SinkOptions(
         target_tables=settings.target_tables,
         replicated=settings.acknowledge_after == "replicated",
@@ -68,6 +69,7 @@ def sink(
         max_exceptions=settings.max_exceptions,
         policy_tables=settings.policy_tables,
         closely=closely,
+        home=origin.home(pipeline.source.database) if hasattr(origin, "home") else "",
         checkpoint=checkpoint,
         tables=tuple(tables),
     )

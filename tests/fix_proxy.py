@@ -6,16 +6,20 @@ from contextlib import ExitStack
 import pytest
 
 from tests.servers import Server
+from tests.servers.messages import Session
+from tests.servers.mysql import MySQL
+from tests.servers.mysql_messages import Packets
 from tests.servers.proxy import Proxy
 
 
 @pytest.fixture
-def make_proxy() -> Iterator[Callable[[Server], Proxy]]:
+def make_proxy() -> Iterator[Callable[[Server | MySQL], Proxy]]:
     """Makes proxies to servers; they end with the test."""
     with ExitStack() as open_ones:
 
-        def make(server: Server) -> Proxy:
-            return open_ones.enter_context(Proxy(server.host, server.port))
+        def make(server: Server | MySQL) -> Proxy:
+            speaks = Packets if isinstance(server, MySQL) else Session
+            return open_ones.enter_context(Proxy(server.host, server.port, speaks))
 
         yield make
 

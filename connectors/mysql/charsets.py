@@ -22,6 +22,9 @@ _LATIN1 = "".join(_HOLES.get(byte) or bytes([byte]).decode("cp1252") for byte in
 """latin1 is Windows' 1252, with the five bytes that this leaves out standing for themselves."""
 
 
+_TO_LATIN1 = codecs.charmap_build(_LATIN1)
+
+
 def decoder(charset: str) -> Callable[[bytes], str]:
     """bytes → text, UnicodeDecodeError (a ValueError) where they are none; LookupError for a set not known."""
     if charset in UTF8:
@@ -35,3 +38,14 @@ def decoder(charset: str) -> Callable[[bytes], str]:
 
 def _utf8(value: bytes) -> str:
     return value.decode()
+
+
+def encoder(charset: str) -> Callable[[str], bytes]:
+    """text → bytes, UnicodeEncodeError (a ValueError) where the set has no such character."""
+    if charset in UTF8:
+        return lambda text: text.encode()
+    name = CODECS[charset]
+    if name == "mysql_latin1":
+        return lambda text: codecs.charmap_encode(text, "strict", _TO_LATIN1)[0]
+    codecs.lookup(name)
+    return lambda text: text.encode(name)

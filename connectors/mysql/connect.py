@@ -81,8 +81,9 @@ def parse(url: str) -> Address:
     )
 
 
-def connect(url: str, *, settings: Mapping[str, str] | None = None) -> Connection:
-    """A session under SESSION (and `settings`), in autocommit; raises the errors of cdcd.errors."""
+def connect(url: str, *, settings: Mapping[str, str] | None = None, flags: int = 0) -> Connection:
+    """A session under SESSION (and `settings`), in autocommit; raises the errors of cdcd.errors. `flags`: capabilities
+    of the protocol that are asked for besides PyMySQL's own."""
     address = parse(url)
     wanted = {**SESSION, **(settings or {})}
     statement = "SET " + ", ".join(f"SESSION {name} = {value}" for name, value in wanted.items())
@@ -96,6 +97,7 @@ def connect(url: str, *, settings: Mapping[str, str] | None = None) -> Connectio
         "connect_timeout": int(address.parameters.get("connect-timeout", "10")),
         "init_command": statement,
         "autocommit": True,
+        "client_flag": flags,
         "program_name": "cdcd",
         **_encryption(address),
     }

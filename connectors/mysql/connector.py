@@ -1,9 +1,11 @@
-"""What the registry asks of this connector: `mysql://…` and `mariadb://…` as a source."""
+"""What the registry asks of this connector: `mysql://…` and `mariadb://…` as a source and as a sink."""
 
 from __future__ import annotations
 
-from cdcd.connector import SourceOptions, Url
+from cdcd.connector import SinkOptions, SourceOptions, Url
+from cdcd.errors import UsageError
 from connectors.mysql.compare import MysqlComparable
+from connectors.mysql.sink import MysqlSink
 from connectors.mysql.source import MysqlSource
 
 
@@ -19,3 +21,17 @@ def source(url: Url, name: str, options: SourceOptions) -> MysqlSource:
 
 def comparable(url: Url, name: str) -> MysqlComparable:
     return MysqlComparable(url, name)
+
+
+def sink(url: Url, name: str, options: SinkOptions) -> MysqlSink:
+    if options.replicated:
+        raise UsageError(
+            "acknowledge_after = replicated is not for targets of MySQL or MariaDB",
+            why="no status tells which of the server's replicas have a transaction",
+            hint="leave it out; a server with semi-synchronous replication waits at COMMIT by itself",
+        )
+    return MysqlSink(url, name, target_tables=options.target_tables, home=options.home)
+
+
+def home(database: str) -> str:
+    return database

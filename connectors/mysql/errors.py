@@ -36,6 +36,7 @@ BY_NUMBER: dict[int, _Kind] = {
     1044: (Stopped, _GRANT),
     1045: (UsageError, "check user and password of the URL, and that the user may come from this host"),
     1049: (UsageError, "check the database's name in the URL"),
+    1048: (PoisonRow, "a column is NOT NULL at the target"),
     1053: (Unreachable, ""),
     1062: (Conflict, "a row with this key is at the target already"),
     1142: (Stopped, _GRANT),
@@ -46,26 +47,55 @@ BY_NUMBER: dict[int, _Kind] = {
     1203: (Transient, "raise max_user_connections of cdcd's user"),
     1205: (Transient, ""),
     1213: (Transient, ""),
+    1215: (Stopped, ""),
+    1216: (Conflict, "a row that this one refers to is missing at the target"),
+    1217: (Conflict, "a row at the target refers to this one"),
     1226: (Transient, "raise the limit of cdcd's user that is named"),
     1227: (Stopped, _GRANT),
     1251: (UsageError, "give the user another authentication plugin"),
     1264: (PoisonRow, ""),
+    1265: (PoisonRow, ""),
     1290: (Transient, "the server is read only"),
+    1292: (PoisonRow, ""),
+    1305: (Transient, ""),
     1317: (Transient, "somebody ended the statement"),
+    1364: (PoisonRow, "a column of the target is NOT NULL, has no default, and gets no value"),
+    1366: (PoisonRow, ""),
+    1367: (PoisonRow, ""),
     1370: (Stopped, _GRANT),
     1406: (PoisonRow, ""),
+    1411: (PoisonRow, ""),
     1412: (SnapshotLost, ""),
+    1416: (PoisonRow, ""),
+    1451: (Conflict, "a row at the target refers to this one"),
+    1452: (Conflict, "a row that this one refers to is missing at the target"),
+    1526: (PoisonRow, "the table has no partition for it at the target"),
+    1644: (PoisonRow, "a trigger at the target refused it"),
+    1690: (PoisonRow, ""),
+    1792: (Transient, "the server's transaction is read only"),
+    1836: (Transient, "the server is read only"),
     1927: (Unreachable, ""),
     1969: (Transient, "somebody's max_statement_time ended the statement"),
     2003: (Unreachable, ""),
     2006: (Unreachable, ""),
     2013: (Unreachable, ""),
     2026: (UsageError, "check ssl-mode and the certificates that the URL names"),
+    3140: (PoisonRow, ""),
+    3141: (PoisonRow, ""),
+    3144: (PoisonRow, ""),
+    3156: (PoisonRow, ""),
+    3819: (PoisonRow, "a CHECK of the target refuses it"),
     3024: (Transient, "somebody's max_execution_time ended the statement"),
     3118: (UsageError, "the user is locked: ALTER USER … ACCOUNT UNLOCK"),
     3159: (UsageError, "the server wants encryption: ssl-mode=REQUIRED"),
+    4025: (PoisonRow, "a CHECK of the target refuses it"),
+    4078: (PoisonRow, ""),
 }
 """Anything else is Stopped: trying again would only repeat it."""
+
+VOID = frozenset({1020, 1205, 1213, 1305, 1317, 1614, 1927, 1969, 2006, 2013, 3024, 3058, 3101})
+"""After these the transaction is not what it was: all of it, or one statement, or its savepoints are gone, and what is
+sent next would be committed without the rest (T-MT-7, T-MT-8)."""
 
 _AGAIN = "what is missing cannot be read any more: cdcd drop, then run again, which loads anew"
 DUMP: tuple[tuple[re.Pattern[str], _Kind], ...] = (
@@ -83,7 +113,7 @@ DUMP: tuple[tuple[re.Pattern[str], _Kind], ...] = (
 )
 """What ends a dump, by its words."""
 
-_SHOWS_VALUE = re.compile(r"'(?:[^'\\]|\\.)*'")
+_SHOWS_VALUE = re.compile(r"(?<!column )(?<!key )(?<!constraint )'(?:[^'\\]|\\.)*'")
 
 
 def named(number: int, message: str, **where: object) -> CdcdError:
@@ -95,7 +125,7 @@ def named(number: int, message: str, **where: object) -> CdcdError:
                 return kind(f"the server ended the stream: {text}", why="", hint=advice, errno=number, **where)
         return Stopped(f"the server ended the stream: {text}", why="", hint="", errno=number, **where)
     kind, advice = BY_NUMBER.get(number, (Stopped, ""))
-    if issubclass(kind, PoisonRow):
+    if issubclass(kind, PoisonRow | Conflict):
         text = _SHOWS_VALUE.sub("'…'", text)  # a value belongs into no log
     return kind(text or "the connection to the server ended", why="", hint=advice, errno=number or None, **where)
 

@@ -97,7 +97,11 @@ def _offer(column: Column, native: Native) -> _Offer:
     if name in _TEMPORAL:
         type, text_of, value_of = _TEMPORAL[name]
         wires = {f"pg-text:{type}": "$text(v)", CANONICAL: "$value(v)", ANY_TEXT: "$any(v)"}
-        return wires, {"text": text_of, "value": value_of, "any": any_text(text_of, value_of)}
+        names: dict[str, Any] = {"text": text_of, "value": value_of, "any": any_text(text_of, value_of)}
+        if name in temporal.PLAIN:
+            wires = {f"mysql-text:{'date' if name == 'date' else 'datetime'}": "$plain(v)", **wires}
+            names["plain"] = temporal.PLAIN[name]
+        return wires, names
     if name == "bit":
         length = native.number(0, 1)
         text = f"format($int(v, 'big'), '0{length}b').encode()"
@@ -119,13 +123,14 @@ def _offer(column: Column, native: Native) -> _Offer:
         size, kind = (4, AF_INET) if name == "inet4" else (16, AF_INET6)
         return _by_value("inet", f"$text({int(kind)}, v.ljust({size}, b'\\0'))", {"text": inet_ntop})
     if name == "vector":
-        return {CANONICAL: "$value(v)", ANY_TEXT: "$text(v)"}, {"value": vector_value, "text": vector_text}
+        wires = {"mysql-bytes": "v", CANONICAL: "$value(v)", ANY_TEXT: "$text(v)"}
+        return wires, {"value": vector_value, "text": vector_text}
     if family == "geometry":
         return geometry(), {"ewkb": ewkb}
     if family == "bytes":
         value = f"v.ljust({native.number(0, 1)}, b'\\0')" if name == "binary" else "v"
         text = f"b'\\\\x' + {value}.hex().encode()"
-        return {"pg-text:bytea": text, CANONICAL: value, ANY_TEXT: text}, {}
+        return {"mysql-bytes": value, "pg-text:bytea": text, CANONICAL: value, ANY_TEXT: text}, {}
     return _text(family, charset_of(column))
 
 

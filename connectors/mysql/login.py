@@ -7,9 +7,12 @@ command's answer PyMySQL's buffer is empty, as the server says nothing unasked.
 from __future__ import annotations
 
 import socket
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import pymysql
+from pymysql.constants import COMMAND
 
 if TYPE_CHECKING:
     from pymysql.cursors import Cursor
@@ -17,6 +20,52 @@ if TYPE_CHECKING:
     Connection = pymysql.connections.Connection[Cursor]
 else:
     Connection = pymysql.connections.Connection
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What one statement did: rows it touched (of a query: how many it gave), the rows that it gave, warnings."""
+
+    count: int
+    rows: tuple[tuple[Any, ...], ...]
+    warnings: int
+
+
+def results(connection: Connection, text: bytes) -> Iterator[Result]:
+    """Run statements that travel in one packet; those after the first that fails are not run. To be read to its end."""
+    made: Any = connection
+    made.query(text)
+    while True:
+        done = made._result
+        yield Result(done.affected_rows, tuple(done.rows or ()), done.warning_count)
+        if not done.has_next:
+            return
+        made.next_result()
+
+
+def send_file(connection: Connection, statement: bytes, data: Iterable[bytes]) -> Result:
+    """Run a LOAD DATA LOCAL, whose file is `data`. PyMySQL is never told that files may be sent: it would send any
+    file of this machine that a server asks for."""
+    made: Any = connection
+    made._execute_command(COMMAND.COM_QUERY, statement)
+    asked = made._read_packet()
+    if not asked.is_load_local_packet():
+        raise pymysql.err.InternalError("the server did not ask for the rows of a LOAD DATA LOCAL")
+    for piece in data:
+        for start in range(0, len(piece), _PIECE):
+            made.write_packet(piece[start : start + _PIECE])
+    made.write_packet(b"")
+    done = pymysql.connections.MySQLResult(connection)
+    done._read_ok_packet(made._read_packet())  # type: ignore[attr-defined]
+    return Result(int(done.affected_rows or 0), (), done.warning_count)
+
+
+_PIECE = 1 << 20
+
+
+def server_version(connection: Connection) -> str:
+    """As it greeted with."""
+    return str(connection.get_server_info())  # type: ignore[no-untyped-call]
 
 
 def socket_of(connection: Connection) -> socket.socket:

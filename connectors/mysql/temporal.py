@@ -3,6 +3,7 @@ Representation" in the internals manual). Zero and partial dates are values of t
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 
@@ -124,6 +125,31 @@ def _time(value: bytes) -> tuple[bytes, int, bytes]:
     sign = b"-" if number < 0 else b""
     number = abs(number)
     return sign, number >> 8 * size, (number & (1 << 8 * size) - 1).to_bytes(size, "big")
+
+
+# --- as the server writes them itself, zero and partial ones too ------------------------------------------------------
+
+
+def plain_date(value: bytes) -> bytes:
+    number = int.from_bytes(value, "little")
+    return b"%04d-%02d-%02d" % (number >> 9, number >> 5 & 15, number & 31)
+
+
+def plain_datetime(value: bytes) -> bytes:
+    number = int.from_bytes(value[:5], "big") & 0x7FFFFFFFFF
+    year, month = divmod(number >> 22, 13)
+    return b"%04d-%02d-%02d" % (year, month, number >> 17 & 31) + _clock(number & 0x1FFFF) + _fraction(value[5:])
+
+
+def plain_timestamp(value: bytes) -> bytes:
+    return timestamp_text(value).removesuffix(b"+00") if any(value) else b"0000-00-00 00:00:00"
+
+
+PLAIN: Mapping[str, Callable[[bytes], bytes]] = {
+    "date": plain_date,
+    "datetime": plain_datetime,
+    "timestamp": plain_timestamp,
+}
 
 
 # --- fractions: one byte for two digits -------------------------------------------------------------------------------

@@ -63,7 +63,8 @@ def _texts(column: Column) -> tuple[dict[str, str], dict[str, Any]]:
         return _both("v", "$Decimal(v.decode())"), {"Decimal": Decimal}
     if name in _TEMPORAL:
         text_of, value_of = _TEMPORAL[name]
-        return {**_both("$text(v)", "$value(v)"), ANY_TEXT: "$any(v)"}, {
+        plain = {"mysql-text:date": "v", "mysql-text:datetime": "v"}
+        return {**_both("$text(v)", "$value(v)"), ANY_TEXT: "$any(v)", **plain}, {
             "text": text_of, "value": value_of, "any": any_text(text_of, value_of),
         }  # fmt: skip
     if name == "bit":
@@ -74,11 +75,11 @@ def _texts(column: Column) -> tuple[dict[str, str], dict[str, Any]]:
     if name == "uuid":
         return _both("v", "$UUID(v.decode())"), {"UUID": UUID}
     if name == "vector":
-        return _both("$text(v)", "$value(v)"), {"text": vector_text, "value": vector_value}
+        return {**_both("$text(v)", "$value(v)"), "mysql-bytes": "v"}, {"text": vector_text, "value": vector_value}
     if family == "geometry":
         return geometry(), {"ewkb": ewkb}
     if family == "bytes":
-        return _both("b'\\\\x' + v.hex().encode()", "v"), {}
+        return {**_both("b'\\\\x' + v.hex().encode()", "v"), "mysql-bytes": "v"}, {}
     return _both("v", "v.decode()"), {}
 
 

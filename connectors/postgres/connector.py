@@ -51,6 +51,10 @@ def sink(url: Url, name: str, options: SinkOptions) -> PostgresSink:
     )
 
 
+def home(database: str) -> str:
+    return "public"
+
+
 def status(url: Url, name: str) -> Mapping[str, Any] | None:
     return read_status(url, name)
 

@@ -13,13 +13,12 @@ from typing import Any
 from cdcd.errors import StateRefused, UsageError
 from cdcd.log import get_logger
 from cdcd.model.change import SchemaChange
-from cdcd.model.group import Group, Rows, Transaction, Truncate
+from cdcd.model.group import Group, Places, Rows, Transaction, Truncate
 from connectors.postgres import control
 from connectors.postgres.exceptions import Exceptions, Refused, identity, row_version
 from connectors.postgres.outside import stopped_at
 from connectors.postgres.sessions import Session, Sessions
 from connectors.postgres.single import OneByOne
-from connectors.postgres.stops import Places
 
 log = get_logger("postgres.skip")
 

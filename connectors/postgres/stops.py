@@ -2,37 +2,9 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections.abc import Sequence
-
 from cdcd.errors import CdcdError
-from cdcd.model.group import Group, Transaction
 from connectors.postgres.names import quote_literal
 from connectors.postgres.sessions import Session
-
-
-class Places:
-    """Which transaction of the source each change of a group belongs to, where the source lists them. `begun` is one
-    of which an earlier piece was applied."""
-
-    def __init__(self, group: Group, begun: Transaction | None) -> None:
-        self._starts = [transaction.at for transaction in group.transactions]
-        self._transactions = group.transactions
-        self._begun = begun
-
-    def at(self, place: int) -> Transaction | None:
-        """Of the change at this place in the group."""
-        number = bisect_right(self._starts, place)
-        return self._transactions[number - 1] if number else self._begun
-
-    @property
-    def all(self) -> Sequence[Transaction]:
-        return [*([self._begun] if self._begun else ()), *self._transactions]
-
-    @property
-    def last(self) -> Transaction | None:
-        return self._transactions[-1] if self._transactions else self._begun
-
 
 _NOTE = """
 INSERT INTO cdcd.stops (pipeline, position, tx, table_id, key, error) VALUES (%s, %s, %s, %s, %s, %s)

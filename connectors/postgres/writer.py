@@ -18,7 +18,7 @@ from cdcd.errors import Conflict, PoisonRow, StateRefused, Unreachable
 from cdcd.fold import Contradiction, fold
 from cdcd.log import get_logger
 from cdcd.model.change import SchemaChange
-from cdcd.model.group import DELETE, MOVE, Group, Rows, TableLog, Transaction
+from cdcd.model.group import DELETE, MOVE, Group, Places, Rows, TableLog, Transaction
 from cdcd.model.position import Checkpoint
 from cdcd.model.table import Table
 from connectors.postgres.alter import alter
@@ -33,7 +33,7 @@ from connectors.postgres.shape import Shape, read_shape
 from connectors.postgres.single import OneByOne
 from connectors.postgres.skip import Skips, Step
 from connectors.postgres.standbys import HERE
-from connectors.postgres.stops import Places, Stops
+from connectors.postgres.stops import Stops
 from connectors.postgres.translate import foldable
 
 log = get_logger("postgres.writer")

@@ -24,12 +24,9 @@ class OpenTransaction(Protocol):
     def commit(self) -> None: ...
 
 
-class SourceCase(ABC):
-    """A server that is read, and the test's own hands in it.
-
-    `has`: what not every product has: a "slot", which keeps the log for a reader and knows what was acknowledged;
-    "truncate" of several tables in one statement; "sequences" with names.
-    """
+class Case:
+    """A server of a product. `has`: what not every product has: a "slot", which keeps the log for a reader and knows
+    what was acknowledged; "truncate" of several tables in one statement; "sequences" with names."""
 
     has = frozenset({"slot", "truncate", "sequences"})
 
@@ -37,6 +34,10 @@ class SourceCase(ABC):
         """The test is not for products without it."""
         if what not in self.has:
             pytest.skip(f"this product has no such thing: {what}")
+
+
+class SourceCase(Case, ABC):
+    """A server that is read, and the test's own hands in it."""
 
     def elsewhere(self, identity: Identity) -> Identity:
         """As a checkpoint of another server would have it."""
@@ -81,7 +82,7 @@ class SourceCase(ABC):
         """What is there now, as text, sorted."""
 
 
-class SinkCase(ABC):
+class SinkCase(Case, ABC):
     """A server that is written, and what the test sees there."""
 
     @abstractmethod

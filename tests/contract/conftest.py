@@ -8,7 +8,7 @@ import pytest
 
 from tests.contract.case import SinkCase, SourceCase
 from tests.contract.memory import MemorySinkCase, MemorySourceCase
-from tests.contract.mysql import MysqlSourceCase
+from tests.contract.mysql import MysqlSinkCase, MysqlSourceCase
 from tests.contract.postgres import PostgresSinkCase, PostgresSourceCase
 from tests.servers import matrix
 from tests.servers.database import ICU
@@ -47,6 +47,15 @@ def _mysql_source(product: str) -> Callable[[pytest.FixtureRequest], SourceCase]
     return case
 
 
+def _mysql_sink(product: str) -> Callable[[pytest.FixtureRequest], SinkCase]:
+    def case(request: pytest.FixtureRequest) -> SinkCase:
+        server = request.getfixturevalue("mysql_servers")(product, "target")
+        database = request.getfixturevalue("mysql_on")(server, "menu")
+        return MysqlSinkCase(database, request.getfixturevalue("make_proxy")(server))
+
+    return case
+
+
 SOURCES: dict[str, Callable[[pytest.FixtureRequest], SourceCase]] = {
     f"postgres{version}": _postgres_source(version) for version in (matrix.OTHERS if matrix.WANTED else matrix.USUAL)
 }
@@ -60,6 +69,8 @@ if not matrix.WANTED:
     SOURCES["mariadb"] = _mysql_source("mariadb")
     SINKS["postgres15 icu"] = _postgres_sink(15, ICU)
     SINKS["memory"] = _memory_sink
+    SINKS["mysql"] = _mysql_sink("mysql")
+    SINKS["mariadb"] = _mysql_sink("mariadb")
 
 
 @pytest.fixture(params=SOURCES)

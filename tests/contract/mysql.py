@@ -1,4 +1,4 @@
-"""The menu's case of the MySQL connector, on real servers of both products, as the least privileged user."""
+"""The menu's cases of the MySQL connector, on real servers of both products, as the least privileged user."""
 
 from __future__ import annotations
 
@@ -7,13 +7,17 @@ from typing import Any, cast
 
 from cdcd.contracts import Source
 from cdcd.model.position import Identity
-from cdcd.model.table import Table
+from cdcd.model.table import Column, Table
+from cdcd.model.types import LogicalType
 from cdcd.rows import Field, Layout, RowForm
+from connectors.memory.form import TEXT
 from connectors.mysql.login import Connection
+from connectors.mysql.sink import MysqlSink
 from connectors.mysql.source import MysqlSource
-from tests.contract.case import OpenTransaction, Rows, SourceCase
+from tests.contract.case import OpenTransaction, Rows, SinkCase, SourceCase
 from tests.contract.changes import Change, Delete, Insert, Spec, Truncate, Update
 from tests.servers.mysql_database import MySQLDatabase
+from tests.servers.proxy import Proxy
 
 TYPES = {"int64": "bigint", "text": "varchar(4000)"}
 
@@ -47,6 +51,13 @@ def statement(change: Change) -> tuple[str, tuple[Any, ...]]:
 
 def one_row(spec: Spec) -> str:
     return " AND ".join(f"`{name}` = %s" for name in spec.key or tuple(spec.columns)) + " LIMIT 1"
+
+
+def rows(database: MySQLDatabase, spec: Spec) -> Rows:
+    columns = ", ".join(f"CAST(`{name}` AS CHAR)" for name in spec.columns)
+    if not database.sql(f"SHOW TABLES LIKE '{spec.name}'"):
+        return []
+    return sorted((tuple(row) for row in database.sql(f"SELECT {columns} FROM `{spec.name}`")), key=str)
 
 
 class MysqlSourceCase(SourceCase):
@@ -107,8 +118,7 @@ class MysqlSourceCase(SourceCase):
         self._database.sql(f"ALTER TABLE items MODIFY id bigint AUTO_INCREMENT, AUTO_INCREMENT = {value + 1}")
 
     def rows(self, spec: Spec) -> Rows:
-        columns = ", ".join(f"CAST(`{name}` AS CHAR)" for name in spec.columns)
-        return sorted((tuple(row) for row in self._database.sql(f"SELECT {columns} FROM `{spec.name}`")), key=str)
+        return rows(self._database, spec)
 
 
 class _Open:
@@ -118,3 +128,59 @@ class _Open:
     def commit(self) -> None:
         self._connection.commit()
         self._connection.close()
+
+
+class MysqlSinkCase(SinkCase):
+    """In a database called `menu`, by way of a proxy that can read what passes."""
+
+    has = frozenset[str]()
+
+    def __init__(self, database: MySQLDatabase, proxy: Proxy) -> None:
+        self._database = database
+        self._proxy = proxy
+
+    def sink(self) -> MysqlSink:
+        return MysqlSink(lambda: self._proxy.url(self._database.target_url) + "?ssl-mode=DISABLED", "menu")
+
+    def table(self, spec: Spec) -> Table:
+        columns = tuple(
+            Column(name, number, LogicalType(family), TYPES[family], 0, name not in spec.key)
+            for number, (name, family) in enumerate(spec.columns.items(), 1)
+        )
+        return Table("menu", spec.name, columns, spec.key, primary=spec.key)
+
+    def readable(self, form: RowForm) -> RowForm | None:
+        takes = [field.takes.get("pg-text:*") or field.takes["pg-text:int8"] for field in form.fields]
+        return replace(form, fields=tuple(Field({TEXT: take}) for take in takes))
+
+    def wire(self, value: str) -> Any:
+        return value.encode()
+
+    def rows(self, spec: Spec) -> Rows:
+        return rows(self._database, spec)
+
+    def add_unique(self, spec: Spec) -> None:
+        for unique in spec.unique:
+            parts = ", ".join(f"`{name}`(100)" for name in unique)
+            self._database.sql(f"ALTER TABLE `{spec.name}` ADD UNIQUE ({parts})")
+
+    def sequence(self, name: str, value: int) -> None:
+        raise AssertionError("no sequences")
+
+    def next_value(self, name: str) -> int:
+        raise AssertionError("no sequences")
+
+    def newer_version(self) -> None:
+        self._database.admin("UPDATE cdcd.version SET version = 999")
+
+    def lose_next_commit(self) -> None:
+        self._proxy.drop_answer_of(r"(^|; )COMMIT\b")
+
+    def request(self, command: str, argument: str) -> int:
+        text = "INSERT INTO cdcd.requests (pipeline, command, argument) VALUES ('menu', %s, %s)"
+        self._database.admin(text, command, argument)
+        return int(self._database.admin("SELECT MAX(id) FROM cdcd.requests")[0][0])
+
+    def crash(self) -> None:
+        self._database.server.kill()
+        self._database.server.launch()

@@ -26,6 +26,7 @@ def test_a_source_tells_the_last_value(at: SourceCase) -> None:
 
 @pytest.mark.failure("TG-03", "T-DB-1")
 def test_a_sink_goes_on_from_there_and_never_back(to: SinkCase) -> None:
+    to.needs("sequences")
     to.sequence("counter", 7)
     sink = to.sink()
     try:
@@ -41,6 +42,7 @@ def test_a_sink_goes_on_from_there_and_never_back(to: SinkCase) -> None:
 
 
 def test_what_could_not_be_set_is_said(to: SinkCase) -> None:
+    to.needs("sequences")
     to.sequence("counter", 7)
     sink = to.sink()
     try:

@@ -82,6 +82,7 @@ class TestLoad:
     def test_loads_go_side_by_side(self, to: SinkCase, owner: Owner) -> None:
         """T-PO-9: each of three waits, in the middle of its rows, until all have come so far."""
         meeting = threading.Barrier(3, timeout=10)
+        owner.group(item(1))  # forms are asked for by the writer's thread only
         failures: list[BaseException] = []
 
         def meet() -> Iterator[bytes]:

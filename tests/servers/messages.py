@@ -3,6 +3,7 @@
 import struct
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import Protocol
 
 SSL_REQUEST = 80877103
 GSS_REQUEST = 80877104
@@ -37,6 +38,15 @@ class Message:
         if self.direction is Direction.TO_SERVER and self.kind == "P":
             return self.body.split(b"\0")[1].decode(errors="replace")
         return ""
+
+
+class Speaking(Protocol):
+    """What both directions of one connection know."""
+
+    parameters: dict[str, str]
+
+    def take(self, direction: Direction, inbox: bytearray) -> Message | None:
+        """Cut the next whole message from the inbox."""
 
 
 @dataclass

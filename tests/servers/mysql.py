@@ -34,6 +34,7 @@ _DEFAULTS: Mapping[str, Any] = {
     "binlog-format": "ROW",
     "sync-binlog": 0,
     "innodb-flush-log-at-trx-commit": 2,
+    "innodb-flush-method": "nosync",
     "innodb-buffer-pool-size": "64M",
     "max-allowed-packet": "256M",
     "max-connections": 200,

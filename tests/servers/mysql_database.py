@@ -10,15 +10,17 @@ import pymysql
 
 from connectors.mysql.login import Connection
 from tests.servers.mysql import MySQL, Rows, execute
-from tests.servers.roles import APP, PASSWORDS, SOURCE
+from tests.servers.roles import APP, PASSWORDS, SOURCE, TARGET
 
 _numbers = itertools.count(1)
 
 GRANTS: Mapping[str, tuple[str, ...]] = {
     APP: ("ALL ON {}.*",),
     SOURCE: ("SELECT, LOCK TABLES ON {}.*",),
+    TARGET: ("SELECT, INSERT, UPDATE, DELETE, CREATE, ALTER, DROP, INDEX, REFERENCES ON {}.*",),
 }
-"""Who may do what in a test's database. Beside it the source's user may follow the log: see make_users."""
+"""Who may do what in a test's database. Beside it the source's user may follow the log, and the target's keeps its own
+tables: see make_users."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,11 @@ class MySQLDatabase:
     def url(self) -> str:
         """For cdcd: the least privileged user."""
         return self.server.url(self.name, SOURCE, PASSWORDS[SOURCE])
+
+    @property
+    def target_url(self) -> str:
+        """For cdcd as well: the least privileged user that writes."""
+        return self.server.url(self.name, TARGET, PASSWORDS[TARGET])
 
     @property
     def admin_url(self) -> str:
@@ -64,6 +71,7 @@ class MySQLDatabase:
             with suppress(pymysql.err.MySQLError):
                 self.server.execute(f"KILL {number}")
         self.server.execute(f"DROP DATABASE IF EXISTS `{self.name}`")
+        self.server.execute("DROP DATABASE IF EXISTS cdcd")  # a server has one
 
 
 def make_database(server: MySQL, name: str | None = None, options: str = "") -> MySQLDatabase:
@@ -81,3 +89,4 @@ def make_users(server: MySQL) -> None:
     for user in GRANTS:
         server.execute(f"CREATE USER {user}@'%%' IDENTIFIED BY %s", PASSWORDS[user])
     server.execute(f"GRANT REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO {SOURCE}@'%'")
+    server.execute(f"GRANT ALL ON cdcd.* TO {TARGET}@'%'")

@@ -1,4 +1,4 @@
-"""A TCP proxy in a thread that knows PostgreSQL's messages: silence, cuts, delays and holds at a chosen one.
+"""A TCP proxy in a thread that knows the messages of PostgreSQL and of MySQL: silence, cuts, delays and holds at one.
 
 It stands between a client and a server on one machine, so what it cannot show is a network that loses
 packets: silence here is a peer that reads no more, not one whose acknowledgements are missing.
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from urllib.parse import urlsplit, urlunsplit
 
-from tests.servers.messages import Direction, Message, Session
+from tests.servers.messages import Direction, Message, Session, Speaking
 
 __all__ = ["CUT", "HOLD", "SWALLOW", "Delay", "Direction", "Message", "Proxy", "Trap"]
 
@@ -86,8 +86,8 @@ class _Way:
 class _Link:
     """One connection: both its ways, and the session they share."""
 
-    def __init__(self, number: int, client: socket.socket, server: socket.socket) -> None:
-        self.session = Session(number)
+    def __init__(self, session: Speaking, client: socket.socket, server: socket.socket) -> None:
+        self.session = session
         self.client = client
         self.server = server
         self.ways = (
@@ -99,8 +99,10 @@ class _Link:
 class Proxy:
     """Listens on a free port of this machine and passes everything on to one server."""
 
-    def __init__(self, host: str, port: int) -> None:
+    def __init__(self, host: str, port: int, speaks: Callable[[int], Speaking] = Session) -> None:
+        """`speaks` makes what knows the messages of a connection, by its number."""
         self.target = (host, port)
+        self._speaks = speaks
         self.accepted = 0
         """Connections tried so far, refused ones included."""
         self._links: list[_Link] = []
@@ -336,7 +338,7 @@ class Proxy:
         for end in (client, server):
             end.setblocking(False)
             end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._links.append(_Link(self.accepted, client, server))
+        self._links.append(_Link(self._speaks(self.accepted), client, server))
 
     def _serve(self, link: _Link, ready: dict[int, int]) -> None:
         try:

@@ -1,0 +1,218 @@
+"""The session that applies: one transaction per group, in which rows and checkpoint move together or not at all.
+
+The checkpoint's row and the epoch's are locked and compared first, so that neither another owner nor a repetition by
+ourselves gets any further (T-PO-2). A step of changes is made in bulk under a savepoint; where that fails it is made
+once more with all rows taken away before any is put, and then one by one, which is right where no bulk order is, or
+names the change that is wrong (T-PT-4).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from cdcd.errors import Conflict, PoisonRow, StateRefused
+from cdcd.fold import Contradiction, Net, fold
+from cdcd.log import get_logger
+from cdcd.model.change import SchemaChange
+from cdcd.model.group import INSERT, MOVE, Group, Places, Rows, TableLog, Transaction
+from cdcd.model.position import Checkpoint
+from cdcd.model.table import Table
+from connectors.mysql.bulk import Bulk
+from connectors.mysql.claim import fenced, to_text
+from connectors.mysql.durable import AFTER, Durable, Ticket
+from connectors.mysql.empty import empty_chunks, truncate
+from connectors.mysql.forms import target_forms
+from connectors.mysql.ordered import InOrder, Where
+from connectors.mysql.sessions import Session, literal
+from connectors.mysql.shape import Shape, read_shape
+from connectors.mysql.single import OneByOne
+from connectors.mysql.stage import TooWide
+
+log = get_logger("mysql.writer")
+
+_LOCK = "SELECT checkpoint FROM cdcd.checkpoints WHERE pipeline = %s AND scope = '' FOR UPDATE"
+_HOLD_EPOCH = "SELECT epoch FROM cdcd.epochs WHERE pipeline = %s AND epoch = %s LOCK IN SHARE MODE"
+_STORE = "UPDATE cdcd.checkpoints SET checkpoint = %s WHERE pipeline = %s AND scope = ''"
+
+
+class Writer:
+    """One epoch's session for apply. After an error it takes nothing any more: the next claim brings another."""
+
+    def __init__(
+        self, session: Session, pipeline: str, epoch: int, expected: str | None, tables: dict[str, Table]
+    ) -> None:
+        """`expected`: the stored checkpoint's text."""
+        self.session = session
+        self._pipeline = pipeline
+        self._epoch = epoch
+        self._expected = expected
+        self._tables = tables
+        self._open = False
+        self._failed = False
+        self._durable = Durable(session)
+        self._shapes: dict[str, Shape] = {}
+        self._bulks: dict[str, Bulk] = {}
+        self._too_wide: set[str] = set()
+        self._made = 0
+        self._transaction: Transaction | None = None  # the source's, of which a piece was applied
+
+    # --- the transaction ---------------------------------------------------------------------------------------------
+
+    def apply(self, group: Group, checkpoint: Checkpoint | None) -> Ticket | None:
+        self._refuse_after_error()
+        try:
+            if not self._open:
+                self._make_ready(group, whole=checkpoint is not None)
+                self._begin()
+            position = str(group.position) if group.position is not None else None
+            places = Places(group, self._transaction)
+            self._transaction = places.last
+            first = 0
+            for step in group.steps:
+                if isinstance(step, Rows):
+                    self._rows(step, first, places.at, position)
+                elif isinstance(step, SchemaChange):
+                    raise StateRefused("a schema change is not carried out yet", table=step.old.id)
+                else:
+                    truncate(self.session, step, self._shape)
+                first += len(step.order) if isinstance(step, Rows) else 1
+            if group.unread:
+                empty_chunks(self.session, self._pipeline, group.unread, self._tables, self._shape)
+            return None if checkpoint is None else self._commit(checkpoint)
+        except BaseException:
+            self._failed = True
+            raise
+
+    def _refuse_after_error(self) -> None:
+        if self._failed:
+            raise StateRefused("nothing is written after an error", hint="claim again", pipeline=self._pipeline)
+
+    def _make_ready(self, group: Group, whole: bool) -> None:
+        """What needs statements that are not for the middle of a transaction; a group that is not `whole` opens one for
+        pieces that have not come yet."""
+        for step in group.steps:
+            for one in step.logs.values() if isinstance(step, Rows) else ():
+                if one.ops.count(INSERT) < len(one.ops):
+                    self._stage(one.table)
+        if not whole:
+            for table in self._tables.values():
+                self._stage(table)
+
+    def _stage(self, table: Table) -> None:
+        try:
+            self._bulk(table).ready()
+        except TooWide:
+            self._too_wide.add(table.id)
+
+    def _begin(self) -> None:
+        locks = f"{_LOCK}; {_HOLD_EPOCH}" % (literal(self._pipeline), literal(self._pipeline), self._epoch)
+        stored, held = self.session.do(locks.encode())
+        if not held.rows:
+            raise fenced(self._pipeline)
+        if not stored.rows or stored.rows[0][0] != self._expected:
+            raise StateRefused(
+                "the checkpoint at the target is not the one this process stored last",
+                why="another process of this owner has gone on from there, or somebody changed it",
+                hint="run again: the stored checkpoint is what counts",
+                pipeline=self._pipeline,
+            )
+        self._open = True
+
+    def _commit(self, checkpoint: Checkpoint) -> Ticket:
+        """An error of the server means that nothing was committed; a connection that ends leaves it unknown, and the
+        next claim tells."""
+        stored = to_text(checkpoint.to_json())
+        ((at_once,),) = self.session.rows(f"{_STORE}; COMMIT; {AFTER}", stored, self._pipeline)
+        self._open = False
+        self._transaction = None
+        self._expected = stored
+        return self._durable.ticket(bool(at_once))
+
+    @contextmanager
+    def durably(self) -> Iterator[Session]:
+        """A transaction of its own for what is seldom: fenced like apply."""
+        self._refuse_after_error()
+        if self._open:
+            raise StateRefused("a transaction of the source is half applied", pipeline=self._pipeline)
+        try:
+            self.session.run("COMMIT")
+            if self.session.row(_HOLD_EPOCH, self._pipeline, self._epoch) is None:
+                raise fenced(self._pipeline)
+            yield self.session
+            self.session.run("COMMIT")
+        except BaseException:
+            self._failed = True
+            raise
+
+    def started(self, checkpoint: Checkpoint) -> None:
+        """What apply expects to find from now on."""
+        self._expected = to_text(checkpoint.to_json())
+
+    def carries(self, tables: Sequence[Table]) -> None:
+        self._tables |= {table.id: table for table in tables}
+
+    def durable(self, ticket: Ticket) -> bool:
+        return self._durable.holds(ticket)
+
+    # --- a step of changes -------------------------------------------------------------------------------------------
+
+    def _rows(self, step: Rows, first: int, where: Where, position: str | None) -> None:
+        logs = list(step.logs.values())
+        single = [one for one in logs if not _folds(one) or one.table.id in self._too_wide]
+        if not self._in_bulk([one for one in logs if one not in single]):
+            single = logs
+        if single:
+            tables = {id(one): OneByOne(self._shape(one.table), one.form, self.session.mariadb) for one in single}
+            InOrder(self.session, where, position).apply(step, first, tables)
+
+    def _in_bulk(self, logs: list[TableLog]) -> bool:
+        """False: it cannot be done so, and nothing was."""
+        try:
+            nets = [(self._bulk(one.table), fold(one)) for one in logs]
+        except Contradiction:
+            return False
+        return self._try(nets) or (any(_shifts(bulk, net) for bulk, net in nets) and self._try(nets, shifting=True))
+
+    def _try(self, nets: list[tuple[Bulk, Net]], shifting: bool = False) -> bool:
+        try:
+            self.session.defer("SAVEPOINT bulk")
+            for bulk, net in nets:
+                bulk.make(net, shifting)
+        except (Conflict, PoisonRow) as error:
+            self.session.run("ROLLBACK TO SAVEPOINT bulk")
+            log.debug("in another way", why=error.what, **error.where)
+            return False
+        self.session.defer("RELEASE SAVEPOINT bulk")
+        return True
+
+    # --- what is known of tables -------------------------------------------------------------------------------------
+
+    def look_again(self) -> None:
+        """The target's tables were altered by ourselves: forget what was known of them."""
+        for bulk in self._bulks.values():
+            bulk.forget()
+        self._bulks.clear()
+        self._shapes.clear()
+
+    def _shape(self, table: Table) -> Shape:
+        if table.id not in self._shapes:
+            self._shapes[table.id] = read_shape(self.session, table)
+        return self._shapes[table.id]
+
+    def _bulk(self, table: Table) -> Bulk:
+        if table.id not in self._bulks:
+            shape = self._shape(table)
+            self._made += 1
+            self._bulks[table.id] = Bulk(self.session, shape, target_forms(table, shape)[0], str(self._made))
+        return self._bulks[table.id]
+
+
+def _folds(one: TableLog) -> bool:
+    """Whether the bulk way is right: equal bytes of keys are equal keys, or there is nothing to be folded by them."""
+    return one.table.foldable or (one.ops.count(one.ops[0]) == len(one.ops) and one.ops[0] != MOVE)
+
+
+def _shifts(bulk: Bulk, net: Net) -> bool:
+    """Whether taking all rows away first can help: rows are updated where other unique values must not meet."""
+    return bool(net.updates or net.moves) and bool(bulk.shape.partial or bulk.shape.others(bulk.key))
