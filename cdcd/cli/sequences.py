@@ -1,8 +1,8 @@
 """`cdcd sequences`: set the target's sequences to where the source's stand.
 
 Its JSON: {"version": 1, "pipelines": [{"name", "sequences": [{"sequence", "done", "value", "called", "target",
-"before", "after", "why"}]}]}. `done` is set, kept (the target stood there or further on), missing, unreadable or
-refused; with one of the last three the exit code is 6.
+"before", "after", "why"}]}]}. `done` is set, kept (the target stood there or further on), missing, unreadable,
+refused or busy; with one of the last four the exit code is 6.
 """
 
 from __future__ import annotations

@@ -15,7 +15,8 @@ log = get_logger("engine.sequences")
 WRONG: dict[Done, str] = {
     "missing": "the target has no such sequence: make it there, as at the source",
     "unreadable": "our role may not read it at the source: GRANT SELECT on it",
-    "refused": "our role may not set it at the target: GRANT SELECT, UPDATE on it",
+    "refused": "our role may not set it at the target: GRANT SELECT, UPDATE on it, or ALTER on its table",
+    "busy": "somebody holds its table at the target: run `cdcd sequences` again",
 }
 """What to do about a sequence that could not be set."""
 

@@ -129,7 +129,19 @@ def _uuid(name: str, native: Native) -> Word | None:
 def _vector(name: str, native: Native) -> Word | None:
     if native.name != "vector":
         return None
-    return Word(f"LOWER(HEX({name}))", f"SHA2({name}, 256)")
+    # The numbers as other products write their bits, the last one first.
+    text = f"REVERSE(UNHEX(HEX({name})))"
+    return Word(f"LOWER(HEX({text}))", f"SHA2({text}, 256)")
+
+
+def _geometry(name: str, native: Native) -> Word | None:
+    """As extended WKB, in which the number of the system stands behind the type, and only where there is one."""
+    if native.name not in GEOMETRIES:
+        return None
+    plain, srid = f"SUBSTR({name}, 5)", f"SUBSTR({name}, 1, 4)"
+    extended = f"CONCAT(SUBSTR({name}, 5, 4), X'20', {srid}, SUBSTR({name}, 10))"
+    text = f"IF({srid} = X'00000000', {plain}, {extended})"
+    return Word(f"LOWER(HEX({text}))", f"SHA2({text}, 256)")
 
 
 def _json(name: str, native: Native) -> Word | None:
@@ -148,5 +160,5 @@ _FAMILIES: Mapping[str, Callable[[str, Native], Word | None]] = {
     **dict.fromkeys(("timestamp", "timestamptz"), _moment),
     **dict.fromkeys(("time", "interval"), _time),
     "char": _padded, "bytes": _bytes, "date": _date, "bit": _bits, "uuid": _uuid,
-    "vector": _vector,
+    "vector": _vector, "geometry": _geometry,
 }  # fmt: skip

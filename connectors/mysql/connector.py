@@ -5,6 +5,7 @@ from __future__ import annotations
 from cdcd.connector import SinkOptions, SourceOptions, Url
 from cdcd.errors import UsageError
 from connectors.mysql.compare import MysqlComparable
+from connectors.mysql.fence import MysqlFence
 from connectors.mysql.sink import MysqlSink
 from connectors.mysql.source import MysqlSource
 
@@ -19,10 +20,6 @@ def source(url: Url, name: str, options: SourceOptions) -> MysqlSource:
     )
 
 
-def comparable(url: Url, name: str) -> MysqlComparable:
-    return MysqlComparable(url, name)
-
-
 def sink(url: Url, name: str, options: SinkOptions) -> MysqlSink:
     if options.replicated:
         raise UsageError(
@@ -35,3 +32,11 @@ def sink(url: Url, name: str, options: SinkOptions) -> MysqlSink:
 
 def home(database: str) -> str:
     return database
+
+
+def fence(url: Url, name: str) -> MysqlFence:
+    return MysqlFence(url, name)
+
+
+def comparable(url: Url, name: str) -> MysqlComparable:
+    return MysqlComparable(url, name)

@@ -35,6 +35,7 @@ from connectors.mysql.follow import Follower
 from connectors.mysql.login import Connection, cut, drop
 from connectors.mysql.objects import read_not_carried, read_objects
 from connectors.mysql.position import Domains, Gtids, Offset, Place, place_of
+from connectors.mysql.sequences import read_sequences
 from connectors.mysql.server import Server, read_head, read_server, verify_place
 from connectors.mysql.snapshot import MysqlSnapshot, take
 from connectors.mysql.stream import Stream
@@ -238,7 +239,8 @@ class MysqlSource:
         return [], []
 
     def sequences(self, tables: Sequence[Table]) -> list[SequenceValue]:
-        return []
+        with self._side_asker.connection() as connection:
+            return read_sequences(connection, self._server, tables)
 
     def check(self, tables: Sequence[Table]) -> list[Finding]:
         return check_source(self._asker, self._server, tables)

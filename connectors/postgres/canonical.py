@@ -13,6 +13,7 @@ from cdcd.model.canonical import Word
 from cdcd.model.types import LogicalType
 
 INTEGERS = ("smallint", "integer", "bigint", "oid", "xid", "xid8")
+TEXTS = ("text", "character varying")
 TEXT_FAMILIES = (
     "text", "citext", "enum", "xml", "inet", "cidr", "macaddr", "macaddr8", "opaque", "timetz", "varbit", "array",
     "range", "multirange", "map",
@@ -74,6 +75,9 @@ def _as(*types: str) -> Callable[[str, str], Word | None]:
 
 
 def _instant(name: str, type: str) -> Word | None:
+    if type in TEXTS:
+        text = f"regexp_replace({name}::text, '[+]00$', '')"
+        return Word(text, text)
     if type != "timestamp with time zone":
         return None
     text = f"({name} AT TIME ZONE 'UTC')::text"
@@ -91,6 +95,14 @@ def _uuid(name: str, type: str) -> Word | None:
     return Word(text, text, "{}::uuid") if type == "uuid" else None
 
 
+def _vector(name: str, type: str) -> Word | None:
+    if type not in ("real[]", "vector"):
+        return None
+    bits = "string_agg(float4send(x), ''::bytea ORDER BY n DESC)"
+    bits = f"CASE WHEN {name} IS NOT NULL THEN (SELECT {bits} FROM unnest({name}::real[]) WITH ORDINALITY u (x, n)) END"
+    return Word(f"encode({bits}, 'hex')", _digest(bits))
+
+
 def _json(name: str, type: str) -> Word | None:
     """Not its own text, but what is read to be hashed."""
     return Word(f"{name}::text", f"{name}::text") if type in ("json", "jsonb") else None
@@ -101,7 +113,8 @@ _FAMILIES: Mapping[str, Callable[[str, str], Word | None]] = {
     **dict.fromkeys(("float32", "float64"), _float),
     **dict.fromkeys(TEXT_FAMILIES, _text),
     **dict.fromkeys(("json", "jsonb"), _json),
-    "char": _padded, "bytes": _bytes, "date": _as("date"), "timestamp": _as("timestamp without time zone"),
+    "char": _padded, "bytes": _bytes, "date": _as("date", *TEXTS),
+    "timestamp": _as("timestamp without time zone", *TEXTS), "geometry": _bytes, "vector": _vector,
     "timestamptz": _instant, "time": _as("time without time zone"), "bit": _bits, "uuid": _uuid,
     "interval": _as("interval", "time without time zone"),
 }  # fmt: skip
