@@ -69,8 +69,9 @@ class PublicationWatch:
             if not self._tables:
                 return []
             found = list(shortcomings(self._asker, self._name, self._by_root, self._as_now()))
-            if found:  # unless a table was renamed or dropped between the two questions
-                found = list(shortcomings(self._asker, self._name, self._by_root, self._as_now()))
+            if found:  # what was altered between the two questions is not found twice; another table's may be, then
+                again = list(shortcomings(self._asker, self._name, self._by_root, self._as_now()))
+                found = [one for one in again if one in found]
             found, self._found = [*found, *self._found], []
             return found or list(self._meanwhile())
 

@@ -1,9 +1,16 @@
 """A publication that others change while a pipeline reads it: named within the minute, and when it is run again."""
 
+from typing import Any
+
 import pytest
 
+from cdcd.wake import Wake
+from connectors.postgres.ask import Asker
+from connectors.postgres.catalogue import read_tables
+from connectors.postgres.watch import PublicationWatch
 from tests.met.pair import Pair
 from tests.met.test_stops import T, stopped
+from tests.servers import Database
 
 QUICK = ("--table-poll", "0.2")
 
@@ -75,3 +82,31 @@ def test_log_held_back_while_it_runs(pair: Pair) -> None:
     blocker.close()
     assert pair.slots() == [pair.slot]
     daemon.stop()
+
+
+@pytest.mark.failure("T-SC-4")
+def test_tables_altered_while_it_is_looked(source_db: Database) -> None:
+    """The tables and what is published of them are two questions: each time another table is altered between them."""
+    source_db.sql("CREATE TABLE t0 (id int PRIMARY KEY, a int); CREATE TABLE t1 (id int PRIMARY KEY, a int)")
+    source_db.admin("CREATE PUBLICATION p FOR ALL TABLES WITH (publish_via_partition_root = true)")
+    asker = Asker(lambda: source_db.url, "test", Wake())
+    watch = PublicationWatch(asker, "p", by_root=True)
+    with asker.connection() as connection:
+        tables = read_tables(connection)
+    with watch.changed(tables):
+        pass
+    between = ["ALTER TABLE t1 RENAME a TO b", "ALTER TABLE t0 RENAME a TO b"]
+    ask = asker.ask
+
+    def altering(text: str, *params: Any) -> list[tuple[Any, ...]]:
+        if "pg_publication_tables" in text and between:
+            source_db.sql(between.pop())
+        return ask(text, *params)
+
+    asker.ask = altering  # type: ignore[method-assign]
+    try:
+        assert watch.look() == [] and not between
+        source_db.admin("DROP PUBLICATION p; CREATE PUBLICATION p FOR TABLE t0 WITH (publish_via_partition_root)")
+        assert "PG-PUBLICATION-TABLE" in [finding.id for finding in watch.look()], "what lasts is found"
+    finally:
+        asker.close()
