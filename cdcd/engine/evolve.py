@@ -20,7 +20,7 @@ from cdcd.engine.plan import plan
 from cdcd.engine.reader import Order, Reader
 from cdcd.errors import SchemaChanged
 from cdcd.log import get_logger
-from cdcd.model.change import Policy, SchemaChange, asks, become, carried_over, concerned, without
+from cdcd.model.change import Policy, SchemaChange, asks, become, carried_over, concerned, numbered, without
 from cdcd.model.chunk import Chunk
 from cdcd.model.group import Group
 from cdcd.model.position import Position
@@ -57,20 +57,23 @@ class Evolve:
         chunks: dict[str, Sequence[Chunk]] = {}
         resolved = []
         names = set(self._ledger.tables)
-        for change in group.schema_changes:
+        changes = group.schema_changes
+        for place, change in enumerate(changes):
             names.discard(change.old.id)
             if change.new is not None and change.new.id in names:
                 raise _in_turn([change.old.id, change.new.id])
             names |= {change.new.id} if change.new is not None else set()
             its = chunks.pop(change.old.id, None) or self._ledger.chunks(change.old.id)
-            for one in self._resolved(change, its):
+            passing = change.new is not None and change.new.id in {later.old.id for later in changes[place + 1 :]}
+            for one in self._resolved(change, its, passing):
                 resolved.append(one)
                 if one.new is not None:
                     chunks[one.new.id] = one.chunks
         group.steps = [step for step in group.steps if not isinstance(step, SchemaChange)]
         group.steps.extend(resolved)
 
-    def _resolved(self, change: SchemaChange, chunks: Sequence[Chunk]) -> list[SchemaChange]:
+    def _resolved(self, change: SchemaChange, chunks: Sequence[Chunk], passing: bool) -> list[SchemaChange]:
+        """`passing`: the table has its new name only until the next change."""
         policy, old, new = self._policy, change.old, change.new
         change = replace(change, policy=policy)
         blank = self._ledger.blank(old.id)
@@ -96,7 +99,7 @@ class Evolve:
         if policy == "apply" and asks(change):
             change = replace(change, needs=tuple(needs(self._source, self._sink, new)))
         change = replace(change, chunks=kept)
-        if self._options.selection.matches(new.id):
+        if passing or self._options.selection.matches(new.id):
             return [change]
         log.warning("a table's new name is not selected", table=old.id, name=new.id)
         return [change, SchemaChange(new, None, policy=policy)]
@@ -173,6 +176,8 @@ def compare(known: Iterable[Table], there: Sequence[Table], policy: Policy) -> l
     found = []
     for table in known:
         now = by_oid.get(table.oid) or by_id.get(table.id)
+        if now is not None and not now.oid:
+            now = numbered(table, now)
         if now is not None and policy == "ignore":
             now = without(table, now)
         change = become(table, now)

@@ -132,6 +132,18 @@ def become(old: Table, new: Table | None) -> SchemaChange | None:
     return SchemaChange(old, new) if differences(old, new) else None
 
 
+def numbered(old: Table, new: Table) -> Table:
+    """`new` as a catalogue tells it that has no lasting numbers: a column keeps the one that it is known by under its
+    name, and a new one gets the next. (What was renamed, the stream tells.)"""
+    known = {column.name: column.ident for column in old.columns}
+    last = max([old.attributes, *known.values()])
+    columns = []
+    for column in new.columns:
+        last += column.name not in known
+        columns.append(replace(column, ident=known.get(column.name, last)))
+    return replace(new, columns=tuple(columns), attributes=last)
+
+
 def _untold(old: Table, new: Table) -> bool:
     """A column that was computed, or left out, is not any more: its values were never carried."""
     return any(
@@ -158,10 +170,8 @@ def carried_over(old: Table, new: Table, chunks: Sequence[Chunk]) -> tuple[Chunk
 def without(old: Table, new: Table) -> Table:
     """The new table as it is where the target's shall stay what it is: new columns are left out, and names, nullability
     and defaults are the target's own affair."""
-    columns = [
-        replace(now, left_out=was is None or was.left_out) for was, now in paired(old, new) if now is not None
-    ]
-    return replace(new, columns=tuple(sorted(columns, key=lambda column: column.ident)))
+    known = {now.ident: was is None or was.left_out for was, now in paired(old, new) if now is not None}
+    return replace(new, columns=tuple(replace(column, left_out=known[column.ident]) for column in new.columns))
 
 
 def concerned(old: Table, new: Table) -> bool:

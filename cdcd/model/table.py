@@ -24,10 +24,10 @@ class Default:
 class Column:
     """One column.
 
-    `ident` is the source's own number for it (attnum), which a rename keeps. `type_id` is the source's number
-    for the type (OID; 0 where it has none), `native` the type as the source writes it in DDL. `equality` says
-    whether equal bytes on the wire are what the server calls equal ("exact"), or only the server can tell
-    ("server": citext, non-deterministic collations, numeric without a fixed scale, floats).
+    `ident` is the source's own number for it (attnum, or what it counted itself), which a rename keeps. `type_id` is
+    the source's number for the type (OID; 0 where it has none), `native` the type as the source writes it in DDL.
+    `equality` says whether equal bytes on the wire are what the server calls equal ("exact"), or only the server can
+    tell ("server": citext, non-deterministic collations, numeric without a fixed scale, floats).
     `default` is an expression of the source, `simple` the same where no language is needed to tell it.
     `generated` columns are computed by the target and never carried; `left_out` ones come from the source and are not
     carried either. `missing` is what rows have that are older than the column (text; None: NULL). `mark` is another
@@ -71,15 +71,16 @@ class Column:
 class Table:
     """A table of the source.
 
-    `key` holds the names of the columns by which the source names an old row (PostgreSQL: the replica identity;
-    the primary key only where that is the identity, or under FULL), in key order; empty: keyless, its rows are
-    a multiset and an old row is named by all of its columns. `oid` is the source's number of the table,
-    `version` counts the shapes this pipeline has seen. `primary` is the primary key where there is one.
-    `full` is true where the source sends whole old rows (REPLICA IDENTITY FULL). `bytes` and `rows` are the
-    source's estimates for planning, never facts. `unique` are the columns of its other unique indexes, for checks.
+    `key` holds the names of the columns by which the source names an old row (PostgreSQL: the replica identity; the
+    primary key only where that is the identity, or under FULL), in key order; empty: keyless, its rows are a multiset
+    and an old row is named by all of its columns. `oid` is the source's number of the table (0: it has none, nor
+    lasting ones of columns), `version` counts the shapes this pipeline has seen. `primary` is the primary key where
+    there is one. `full` is true where the source sends whole old rows (REPLICA IDENTITY FULL). `bytes` and `rows` are
+    the source's estimates for planning, never facts. `unique` are the columns of its other unique indexes, for checks.
     `leaves` name what holds the rows of a partitioned table, as the source compares them (see Source.watch).
     `attributes` is the highest number that a column ever had, `mark` names what holds the rows: it is another once they
     were rewritten. `product` is the database's in whose words types, defaults and collations are; "": the sink's own.
+    `collation` is what a new column of text gets that says nothing itself; "": nobody asks.
     """
 
     schema: str
@@ -98,6 +99,7 @@ class Table:
     attributes: int = field(default=0, compare=False)
     mark: str = field(default="", compare=False)
     product: str = ""
+    collation: str = field(default="", compare=False)
 
     @property
     def id(self) -> str:
@@ -130,7 +132,7 @@ class Table:
             "schema": self.schema, "name": self.name, "columns": [c.to_json() for c in self.columns],
             "key": list(self.key), "oid": self.oid, "version": self.version, "primary": list(self.primary),
             "full": self.full, "partitioned": self.partitioned, "leaves": list(self.leaves),
-            "attributes": self.attributes, "mark": self.mark, "product": self.product,
+            "attributes": self.attributes, "mark": self.mark, "product": self.product, "collation": self.collation,
         }
 
     @staticmethod

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from cdcd.model.table import Column, Equality, Table
@@ -11,6 +12,7 @@ from cdcd.model.types import LogicalType
 from connectors.mysql.ask import rows
 from connectors.mysql.defaults import simple
 from connectors.mysql.login import Connection
+from connectors.mysql.period import is_period, period
 from connectors.mysql.server import Server
 from connectors.mysql.types import Native, logical
 
@@ -18,7 +20,7 @@ SYSTEM = ("mysql", "information_schema", "performance_schema", "sys", "cdcd")
 
 _TABLES = """
 SELECT TABLE_SCHEMA, TABLE_NAME, TABLE_TYPE, COALESCE(DATA_LENGTH, 0), COALESCE(TABLE_ROWS, 0),
-       COALESCE(CREATE_OPTIONS, '') LIKE '%%partitioned%%'
+       COALESCE(CREATE_OPTIONS, '') LIKE '%%partitioned%%', COALESCE(TABLE_COLLATION, '')
 FROM information_schema.TABLES WHERE TABLE_SCHEMA IN %s AND TABLE_TYPE IN ('BASE TABLE', 'SYSTEM VERSIONED')
 ORDER BY TABLE_SCHEMA, TABLE_NAME"""
 
@@ -41,23 +43,26 @@ def read_tables(
     """The tables of `database` (of every one that is visible, where it is empty), by id; only `wanted` ids."""
     if not server.mariadb:
         rows(connection, "SET SESSION information_schema_stats_expiry = 0")
+        if server.version >= (8, 0, 30):
+            # A primary key that the server made itself is in the log like any column (MY-18).
+            rows(connection, "SET SESSION show_gipk_in_create_table_and_information_schema = ON")
     schemas = _schemas(connection, database)
     if not schemas:
         return []
     columns: defaultdict[_Place, list[Column]] = defaultdict(list)
     keys: defaultdict[_Place, dict[str, list[tuple[str, bool]]]] = defaultdict(dict)
-    for schema, table, *rest in rows(connection, _COLUMNS, schemas):
-        if (made := _column(server, *rest)) is not None:
-            columns[schema, table].append(made)
-        else:
-            columns[schema, table].append(_unknown(*rest))
-    for schema, table, index, column, whole, filled in rows(connection, _KEYS, schemas):
-        keys[schema, table].setdefault(index, []).append((column or "", bool(whole and filled and column)))
+    for schema, name, *rest in rows(connection, _COLUMNS, schemas):
+        columns[schema, name].append(_column(server, *rest) or _unknown(*rest))
+    for schema, name, index, column, whole, filled in rows(connection, _KEYS, schemas):
+        keys[schema, name].setdefault(index, []).append((column or "", bool(whole and filled and column)))
     found = []
-    for schema, name, _, size, count, partitioned in rows(connection, _TABLES, schemas):
+    for schema, name, kind, size, count, partitioned, collation in rows(connection, _TABLES, schemas):
         if wanted is None or f"{schema}.{name}" in wanted:
-            its = columns[schema, name], keys[schema, name]
-            found.append(_table(server.product, schema, name, *its, size, count, partitioned))
+            its = columns[schema, name]
+            if kind == "SYSTEM VERSIONED" and not any(map(is_period, its)):
+                its += period(len(its) + 1)
+            table = _table(server.product, schema, name, its, keys[schema, name], size, count, partitioned)
+            found.append(replace(table, collation=collation))
     return sorted(found, key=lambda table: table.id)
 
 
@@ -78,7 +83,10 @@ def _table(
     partitioned: int,
 ) -> Table:
     """The key is the primary one, or the first unique index that holds each row: what the log names an old row by when
-    it leaves columns out."""
+    it leaves columns out. MariaDB's versioned tables have the end of a row in their keys, which is no name of it."""
+    ends = {column.name for column in columns if is_period(column)}
+    some = ((index, [one for one in its if one[0] not in ends]) for index, its in keys.items())
+    keys = {index: its for index, its in some if its}
     primary = tuple(column for column, _ in keys.get("PRIMARY", ()))
     whole = [tuple(column for column, _ in its) for its in keys.values() if all(sound for _, sound in its)]
     others = tuple(
@@ -88,7 +96,7 @@ def _table(
     )
     return Table(
         schema, name, tuple(columns), primary or (whole[0] if whole else ()), primary=primary,
-        partitioned=bool(partitioned), bytes=int(size), rows=int(count), unique=others,
+        partitioned=bool(partitioned), bytes=int(size), rows=int(count), unique=others, attributes=len(columns),
         product=product,
     )  # fmt: skip
 
@@ -117,7 +125,7 @@ def _column(
         generated=expression or "expression" if "GENERATED" in extra.replace("DEFAULT_GENERATED", "") else None,
         identity="d" if "auto_increment" in extra else None,
         collation=collation,
-        equality=_equality(native, collation),
+        equality=equality(native, collation),
         simple=simple(server.mariadb, default, extra, family),
     )  # fmt: skip
 
@@ -136,7 +144,7 @@ def _default(server: Server, default: str | None, extra: str, family: str) -> st
     return "'" + default.replace("\\", "\\\\").replace("'", "''") + "'"
 
 
-def _equality(native: Native, collation: str | None) -> Equality:
+def equality(native: Native, collation: str | None) -> Equality:
     """Whether equal bytes are what the server calls equal: not under collations that fold, or that pad with blanks."""
     if native.name in ("float", "double"):
         return "server"

@@ -42,18 +42,68 @@ STANDALONE, PREPARED_XA, COMPLETED_XA = 1, 64, 128
 
 @dataclass(frozen=True, slots=True)
 class Query:
+    """A statement, its default database, and what of its session its meaning depends on: sql_mode, the collations (by
+    number, 0: not told) of the client and of utf8mb4 alone, MariaDB's flags, explicit_defaults_for_timestamp. `idle`:
+    it only announces that it begins, or tells that it came to nothing (binlog_alter_two_phase)."""
+
     database: str
-    text: str
+    raw: bytes
+    sql_mode: int = 0
+    charset: int = 0
+    utf8mb4: int = 0
+    flags: int = 0
+    explicit: bool = True
+    idle: bool = False
+
+    @property
+    def text(self) -> str:
+        return self.raw.decode("utf-8", "replace")
 
 
 def query(body: bytes, compressed: bool = False) -> Query:
-    """A statement and its default database."""
-    _, _, size, _, variables = _query.unpack_from(body)
-    at = _query.size + variables
+    """From the event's body."""
+    _, _, size, _, wide = _query.unpack_from(body)
+    at = _query.size + wide
     text = body[at + size + 1 :]
     if compressed:
         text = inflated(text)
-    return Query(body[at : at + size].decode("utf-8", "replace"), text.decode("utf-8", "replace"))
+    told = dict(_variables(body[_query.size : at]))
+    return Query(
+        body[at : at + size].decode("utf-8", "replace"), text,
+        sql_mode=_small(told.get(1, b"")), charset=_small(told.get(4, b"")[:2]), utf8mb4=_small(told.get(18, b"")),
+        flags=_small(told.get(0, b"")), explicit=told.get(16, b"\1") != b"\0",
+        idle=bool(_small(told.get(130, b"")[:1]) & (2 | 8)),
+    )  # fmt: skip
+
+
+_SIZES = {0: 4, 1: 8, 3: 4, 4: 6, 7: 2, 8: 2, 9: 8, 10: 4, 13: 3, 16: 1, 17: 8, 18: 2, 19: 1, 20: 1, 128: 3, 129: 8}
+"""Bytes of a statement's variables (Query_log_event in libs/mysql/binlog/event/statement_events.h, and MariaDB's)."""
+
+
+def _variables(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """Number and value; up to the first that is not known, as the servers read them."""
+    at = 0
+    while at < len(data):
+        number, at = data[at], at + 1
+        if number in _SIZES:
+            size = _SIZES[number]
+        elif number in (2, 5, 6, 11):  # texts, one with a zero behind it, one twice
+            size = 1 + data[at] + (number == 2)
+            size += 1 + data[at + size] if number == 11 else 0
+        elif number == 12:  # names, each with a zero behind it
+            size = 1
+            for _ in range(data[at] if data[at] != 254 else 0):
+                size = data.index(0, at + size) + 1 - at
+        elif number == 130:
+            size = 9 if data[at] & (4 | 8) else 1
+        else:
+            return
+        yield number, data[at : at + size]
+        at += size
+
+
+def _small(data: bytes) -> int:
+    return int.from_bytes(data, "little")
 
 
 def rotate(body: bytes) -> tuple[str, int]:

@@ -87,7 +87,7 @@ def _offer(column: Column, native: Native) -> _Offer:
         text = f"b'%d' % {value}"
         return {f"pg-text:{_TEXT_NAME[family]}": text, CANONICAL: value, ANY_TEXT: text}, {"int": int.from_bytes}
     if name == "float":
-        return {CANONICAL: "v", "pg-text:float4": "$text(v)", ANY_TEXT: "$text(v)"}, {"text": _float_text}
+        return {CANONICAL: "v", "pg-text:float4": "$text(v)", ANY_TEXT: "$text(v)"}, {"text": float_text}
     if name == "double":
         return {CANONICAL: "v", "pg-text:float8": "repr(v).encode()", ANY_TEXT: "repr(v).encode()"}, {}
     if name == "decimal":
@@ -197,7 +197,7 @@ def ewkb(value: bytes) -> bytes:
     return value[4:8] + bytes([value[8] | 0x20]) + value[:4] + value[9:]
 
 
-def _float_text(value: float) -> bytes:
+def float_text(value: float) -> bytes:
     """The shortest text that is still this value when read into 32 bits."""
     bits = pack("f", value)
     for digits in range(6, 9):
@@ -246,7 +246,7 @@ def vector_value(value: bytes) -> tuple[float, ...]:
 
 
 def vector_text(value: bytes) -> bytes:
-    return b"[" + b",".join(map(_float_text, vector_value(value))) + b"]"
+    return b"[" + b",".join(map(float_text, vector_value(value))) + b"]"
 
 
 # --- where the bytes lie ----------------------------------------------------------------------------------------------

@@ -34,6 +34,9 @@ class Follower:
             why = self.stream.decode(self._wire, group, stop)
             if why == "stop":
                 return Reading.STOP
+            if why == "altered":
+                self._silent = 0.0
+                return Reading.ALTERED
             if why == "full":
                 self._silent = 0.0
                 return Reading.MORE

@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from cdcd.errors import Stopped
@@ -23,6 +24,7 @@ from cdcd.model.table import Table
 from cdcd.rows import RowForm, compile_function, join_expression
 from connectors.mysql.fields import Cell, Filling, cells
 from connectors.mysql.malformed import malformed
+from connectors.mysql.period import CURRENT, is_end
 from connectors.mysql.refused import refused
 from connectors.mysql.tablemap import Slot, length, present
 
@@ -41,6 +43,11 @@ class ImageCode:
         self.table: Table = filling.form.table
         self._wants_old = wants_old
         self._cells = cells(filling, slots)
+        self._versioned = any(map(is_end, self.table.columns))
+        if self._versioned:  # when a row ended is read beside its fields
+            ends = zip(self._cells, self.table.columns, strict=True)
+            last = len(self.form.columns)
+            self._cells = [replace(cell, place=last) if is_end(column) else cell for cell, column in ends]
         self._size = (len(slots) + 7) // 8
         self._names = dict(filling.names)
         places = {name: place for place, name in enumerate(self.form.columns)}
@@ -49,7 +56,8 @@ class ImageCode:
             tuple(range(len(slots))): self._compile_fields(range(len(slots))),
         }
         self._join = self._compile_join()
-        self._bind: Callable[..., tuple[Event, Event, Event]] = self._compile_bind()
+        if not self._versioned:
+            self._bind: Callable[..., tuple[Event, Event, Event]] = self._compile_bind()
 
     def bind(self, log: TableLog, order: list[TableLog]) -> tuple[Event, Event, Event]:
         """What appends the rows of a Write, an Update and a Delete event to the table's log."""
@@ -57,6 +65,8 @@ class ImageCode:
         def slow(op: int) -> Event:
             return lambda data, at, end: self._slow(op, log, order, data, at, end)
 
+        if self._versioned:
+            return slow(INSERT), slow(UPDATE), slow(DELETE)
         return self._bind(
             log.ops, log.keys, log.rows, log.olds, order, log, slow(INSERT), slow(UPDATE), slow(DELETE),
             self._refuse, self._cut,
@@ -83,10 +93,27 @@ class ImageCode:
                 new, at = self._image(second)(data, at)
             if at > end:
                 break
-            self._append(op, log, old, new)
-            order.append(log)
+            made = self._of_current(op, old, new) if self._versioned else op
+            if made is not None:
+                self._append(made, log, old, new)
+                order.append(log)
         if at != end:
             raise self._cut()
+
+    def _of_current(self, op: int, old: list[Any], new: list[Any]) -> int | None:
+        """What a change of a versioned table is to its current rows, None: nothing. Takes the rows' ends off."""
+        was, now = (image.pop() if image else UNCHANGED for image in (old, new))
+        if op == DELETE and was is UNCHANGED:
+            raise Stopped(
+                f"a row of {self.table.id} was deleted, and the log does not say whether it was one of its history",
+                hint="SET GLOBAL binlog_row_image = FULL, then cdcd reload the table",
+                table=self.table.id,
+            )
+        if was is not UNCHANGED and was not in CURRENT:
+            return None
+        if now is UNCHANGED or now in CURRENT:
+            return op
+        return DELETE if op == UPDATE else None
 
     def _present(self, data: bytes, at: int) -> tuple[int, ...]:
         return tuple(present(data[at : at + self._size], len(self._cells)))
@@ -166,7 +193,7 @@ class ImageCode:
         """fields(data, q) → (fields of an image that has these columns, its end); what a step refuses is named."""
         some = [self._cells[number] for number in columns]
         size = (len(some) + 7) // 8
-        count = len(self.form.columns)
+        count = len(self.form.columns) + self._versioned
         lines = ["def fields(data, q):", f"    found = [UNCHANGED] * {count}"]
         lines += [f"    nulls = number(data[q : q + {size}], 'little')", f"    q += {size}"]
         for number, cell in enumerate(some):

@@ -23,13 +23,14 @@ _VERSION = re.compile(r"(\d+)\.(\d+)\.(\d+)")
 @dataclass(frozen=True, slots=True)
 class Server:
     """`gtids`: its log has them (MariaDB's always). `sums`: binlog_checksum is not NONE. `uuid`: MariaDB has none, so
-    its server_id stands there."""
+    its server_id stands there. `folds`: names of tables are kept in small letters, whatever statements write."""
 
     mariadb: bool
     version: tuple[int, int, int]
     uuid: str
     gtids: bool
     sums: bool
+    folds: bool = False
 
     @property
     def product(self) -> str:
@@ -42,7 +43,10 @@ class Server:
 
 def read_server(connection: Connection) -> Server:
     """Asks a server what it is; Stopped where it is none that can be read."""
-    ((text, sums, number),) = rows(connection, "SELECT VERSION(), @@GLOBAL.binlog_checksum, @@GLOBAL.server_id")
+    ((text, sums, number, lower),) = rows(
+        connection,
+        "SELECT VERSION(), @@GLOBAL.binlog_checksum, @@GLOBAL.server_id, @@GLOBAL.lower_case_table_names",
+    )
     match = _VERSION.match(text)
     version = (int(match[1]), int(match[2]), int(match[3])) if match else (0, 0, 0)
     mariadb = "mariadb" in text.lower()
@@ -52,7 +56,7 @@ def read_server(connection: Connection) -> Server:
     if not mariadb:
         ((uuid, mode),) = rows(connection, "SELECT @@GLOBAL.server_uuid, @@GLOBAL.gtid_mode")
         gtids = mode == "ON"
-    return Server(mariadb, version, str(uuid), gtids, str(sums).upper() != "NONE")
+    return Server(mariadb, version, str(uuid), gtids, str(sums).upper() != "NONE", int(lower) == 1)
 
 
 def read_head(connection: Connection, server: Server) -> Place:

@@ -17,13 +17,14 @@ from queue import Empty, SimpleQueue
 import pymysql
 
 from cdcd.contracts import Blocks
-from cdcd.errors import SnapshotLost, Transient
+from cdcd.errors import Outgrown, SnapshotLost, Transient
 from cdcd.log import get_logger
 from cdcd.model.chunk import Chunk
 from cdcd.model.table import Table
 from cdcd.rows import RowForm
 from cdcd.wake import Wake
 from connectors.mysql.ask import rows
+from connectors.mysql.catalogue import read_tables
 from connectors.mysql.copy_out import RowCode, copy_out
 from connectors.mysql.errors import translating
 from connectors.mysql.fields import choose
@@ -53,12 +54,18 @@ Identity = tuple[str, str]
 
 
 class MysqlSnapshot:
-    """Lives as long as its sessions. `position` is its place in the log."""
+    """Lives as long as its sessions. `position` is its place in the log, `tables` are as they were there. `read` notes
+    how far the log had come when a table was read last, by `head`."""
 
     def __init__(
-        self, position: Place, readers: Sequence[Connection], identities: Mapping[str, Identity], connect: Connect
-    ) -> None:
+        self, position: Place, readers: Sequence[Connection], identities: Mapping[str, Identity], connect: Connect,
+        tables: Mapping[str, Table] | None = None, read: dict[str, Place] | None = None,
+        head: Callable[[Connection], Place] | None = None,
+    ) -> None:  # fmt: skip
         self.position = position
+        self.tables = tables or {}
+        self._read = read if read is not None else {}
+        self._head = head
         self._readers = list(readers)
         self._free: SimpleQueue[Connection] = SimpleQueue()
         for reader in readers:
@@ -75,6 +82,8 @@ class MysqlSnapshot:
 
     def read(self, table: Table, chunk: Chunk, forms: Sequence[RowForm]) -> Blocks:
         filling = choose(forms)
+        if not same_shape(table, self.tables.get(table.id)):
+            raise Outgrown("the snapshot holds the table in another shape", table=table.id)
         reader = self._take()
         try:
             with translating(self._wake, table=table.id):
@@ -129,6 +138,8 @@ class MysqlSnapshot:
         asker = self._connect()
         try:
             now = identity(asker, table)
+            if self._head is not None:
+                self._read[table.id] = self._head(asker)
         finally:
             drop(asker)
         if self._identities.get(table.id) != now:
@@ -170,11 +181,25 @@ def identity(connection: Connection, table: Table) -> Identity:
     return str(found[0][0]), _AUTO.sub("", text)
 
 
+def same_shape(known: Table, there: Table | None) -> bool:
+    """Whether rows of the one are rows of the other."""
+    if there is None or len(known.columns) != len(there.columns):
+        return False
+    pairs = zip(known.columns, there.columns, strict=True)
+    return known.key == there.key and all(
+        (a.name, a.native, a.collation, a.nullable, a.generated is None)
+        == (b.name, b.native, b.collation, b.nullable, b.generated is None)
+        for a, b in pairs
+    )
+
+
 def take(
-    connect: Connect, server: Server, tables: Sequence[Table], wake: Wake, opened: list[Connection]
-) -> MysqlSnapshot:
-    """A snapshot of these tables. Blocks behind whoever has changed one and not committed: logs who, and after TRIES
-    is Transient. `opened`: the sessions, to be cut when somebody interrupts."""
+    connect: Connect, server: Server, tables: Sequence[Table], wake: Wake, opened: list[Connection],
+    read: dict[str, Place],
+) -> MysqlSnapshot:  # fmt: skip
+    """A snapshot of these tables, as far as they are there. Blocks behind whoever has changed one and not committed:
+    logs who, and after TRIES is Transient. `opened`: the sessions, to be cut when somebody interrupts. `read`: see
+    MysqlSnapshot."""
     try:
         locker = connect()
         opened.append(locker)
@@ -185,20 +210,32 @@ def take(
         with translating(wake):
             for reader in readers:
                 rows(reader, "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-            _lock(locker, tables, wake)
+            there = _there(locker, server, tables)
+            _lock(locker, there, wake)
             for reader in readers:
                 rows(reader, "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")
             place = read_head(locker, server)
-            identities = {table.id: identity(locker, table) for table in tables}
+            identities = {table.id: identity(locker, table) for table in there}
+            now = {table.id: table for table in _there(locker, server, there)}
             rows(locker, "UNLOCK TABLES")
         opened.clear()
         drop(locker)
-        return MysqlSnapshot(place, readers, identities, connect)
+        return MysqlSnapshot(
+            place, readers, identities, connect, now, read, lambda connection: read_head(connection, server)
+        )
     except BaseException:
         for session in opened:
             drop(session)
         opened.clear()
         raise
+
+
+def _there(connection: Connection, server: Server, tables: Sequence[Table]) -> list[Table]:
+    """Those that exist, as they are now."""
+    found: list[Table] = []
+    for schema in sorted({table.schema for table in tables}):
+        found += read_tables(connection, server, schema, {table.id for table in tables if table.schema == schema})
+    return found
 
 
 def _lock(locker: Connection, tables: Sequence[Table], wake: Wake) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from cdcd.contracts import Finding, Reading, Watched
-from cdcd.errors import CdcdError, OtherServer, StateRefused
+from cdcd.errors import CdcdError, OtherServer, StateRefused, Transient
 from cdcd.log import get_logger
 from cdcd.model.chunk import Bound
 from cdcd.model.group import Group
@@ -28,7 +28,9 @@ from connectors.mysql.ask import Asker
 from connectors.mysql.bounds import read_bounds
 from connectors.mysql.catalogue import read_tables
 from connectors.mysql.check import check_source, left_out
+from connectors.mysql.collations import Collations, read_collations
 from connectors.mysql.connect import connect, parse
+from connectors.mysql.definitions import Definitions
 from connectors.mysql.dump import start_dump
 from connectors.mysql.fields import Filling, choose
 from connectors.mysql.follow import Follower
@@ -37,7 +39,7 @@ from connectors.mysql.objects import read_not_carried, read_objects
 from connectors.mysql.position import Domains, Gtids, Offset, Place, place_of
 from connectors.mysql.sequences import read_sequences
 from connectors.mysql.server import Server, read_head, read_server, verify_place
-from connectors.mysql.snapshot import MysqlSnapshot, take
+from connectors.mysql.snapshot import MysqlSnapshot, same_shape, take
 from connectors.mysql.stream import Stream
 from connectors.mysql.structure_read import read_structure
 
@@ -67,6 +69,8 @@ class MysqlSource:
         self._side_asker = Asker(self._url, self._wake)
         self._known: Server | None = None
         self._fillings: dict[str, Filling] = {}
+        self._collations: Collations | None = None
+        self._read: dict[str, Place] = {}
         self._follower: Follower | None = None
         self._acknowledged: Place | None = None
         self._lock = threading.Lock()
@@ -125,7 +129,7 @@ class MysqlSource:
         self._fillings = {name: choose(its) for name, its in forms.items() if its}
         wire, again = start_dump(connect(self._url()), self._wake, server, self.name, place, purged)
         stream = Stream(
-            place, self._fillings, self._group_bytes,
+            place, self._fillings, self._group_bytes, Definitions(server, self._all_collations, self._look, self._read),
             sums=server.sums, again=place.last if again else None,
             list_transactions=self._list_transactions, wants_old=self._wants_old,
         )  # fmt: skip
@@ -133,6 +137,17 @@ class MysqlSource:
         chosen = {name: filling.form.name for name, filling in self._fillings.items()}
         log.info("stream started", position=str(place), forms=chosen)
         return server.identity
+
+    def _all_collations(self) -> Collations:
+        if self._collations is None:
+            self._collations = read_collations(self._side_asker, self._server)
+        return self._collations
+
+    def _look(self, id: str) -> Table | None:
+        """The table as it is now."""
+        with self._side_asker.connection() as connection:
+            found = read_tables(connection, self._server, id.partition(".")[0], [id])
+        return found[0] if found else None
 
     def _verify_kind(self, server: Server, place: Place, identity: Identity) -> None:
         if identity.product != server.product:
@@ -180,15 +195,22 @@ class MysqlSource:
         return {"nonce": secrets.token_hex(8)}
 
     def prepare(self, tables: Sequence[Table], intent: Mapping[str, Any], load: bool) -> MysqlSnapshot:
-        if not load:
-            return MysqlSnapshot(self.head(), (), {}, self._connect)
-        return self._take(tables)
+        if load:
+            made = self._take(tables)
+        else:
+            made = MysqlSnapshot(self.head(), (), {}, self._connect)
+            made.tables = {table.id: table for table in self.tables([table.id for table in tables])}
+        for table in tables:
+            if not same_shape(table, made.tables.get(table.id)):
+                made.close()
+                raise Transient("a table was altered while the copy was prepared", table=table.id)
+        return made
 
     def snapshot(self, tables: Sequence[Table]) -> MysqlSnapshot:
         return self._take(tables)
 
     def _take(self, tables: Sequence[Table]) -> MysqlSnapshot:
-        made = take(self._connect, self._server, tables, self._wake, self._opened)
+        made = take(self._connect, self._server, tables, self._wake, self._opened, self._read)
         with self._lock:
             self._snapshots.append(made)
         if self._wake.is_set:

@@ -1,141 +1,201 @@
-"""Statements of the log: which tables one names, and what it means for their rows. No parser of all of SQL: a
-statement about a carried table that is not understood is a stop, never a guess."""
+"""Statements of the log: which tables one speaks of, and what it does to them. No parser of all of SQL: of a statement
+that is about a carried table everything is understood that can matter to its rows, or it is a stop, never a guess."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
-Token = tuple[str, bool]
-"""Its text (without quotes), and whether it was quoted as a name."""
+from connectors.mysql.tokens import Dialect, NotUnderstood, Words, tokenize
 
-_TOKEN = re.compile(
-    r"""(?P<space>\s+|--\s[^\n]*|\#[^\n]*|/\*(?!M?!).*?\*/)|/\*M?!\d*|\*/|
-    (?P<name>`(?:[^`]|``)*`)|(?P<string>'(?:[^'\\]|\\.|'')*'|"(?:[^"\\]|\\.|"")*")|
-    (?P<word>[\w$\u0080-\U0010ffff]+)|(?P<sign>.)""",
-    re.VERBOSE | re.DOTALL,
-)
-
-_DML = ("INSERT", "UPDATE", "DELETE", "REPLACE", "LOAD", "CALL", "WITH", "TABLE", "DO")
-_HARMLESS = {
-    "ADD": ("INDEX", "KEY", "UNIQUE", "FULLTEXT", "SPATIAL", "CONSTRAINT", "FOREIGN", "CHECK"),
-    "DROP": ("INDEX", "KEY", "FOREIGN", "CONSTRAINT", "CHECK"),
-    "RENAME": ("INDEX", "KEY"),
-    "ALTER": ("INDEX", "CHECK", "CONSTRAINT"),
-    "ENABLE": ("KEYS",),
-    "DISABLE": ("KEYS",),
-    "ANALYZE": ("PARTITION",),
-    "OPTIMIZE": ("PARTITION",),
-    "REBUILD": ("PARTITION",),
-}
-"""Actions of ALTER TABLE that leave all rows and columns as they are: first word → second words."""
-
-_OPTIONS = {
-    "ENGINE", "COMMENT", "AUTO_INCREMENT", "ALGORITHM", "LOCK", "FORCE", "ROW_FORMAT", "KEY_BLOCK_SIZE",
-    "STATS_PERSISTENT", "STATS_AUTO_RECALC", "STATS_SAMPLE_PAGES", "COMPRESSION", "ENCRYPTION", "ORDER", "CHECKSUM",
-    "AVG_ROW_LENGTH", "MAX_ROWS", "MIN_ROWS", "PACK_KEYS", "DELAY_KEY_WRITE", "INSERT_METHOD", "WAIT", "NOWAIT",
-}  # fmt: skip
+Name = tuple[str, str]
+"""Database and table, as the statement writes them."""
 
 
 @dataclass(frozen=True, slots=True)
-class Meaning:
-    """`kind`: "nothing" that matters to rows; "truncate" or "change" of `tables`; "statement" that changed rows of
-    them, which are not in the log. `tables` are carried ones' ids."""
-
-    kind: str
-    tables: tuple[str, ...] = ()
+class Truncated:
+    table: str
 
 
-NOTHING = Meaning("nothing")
+@dataclass(frozen=True, slots=True)
+class Touched:
+    """Its rows were changed by a statement, and are not in the log."""
+
+    table: str
 
 
-def meaning(text: str, database: str, carried: Collection[str]) -> Meaning:
-    """What a statement, run with that default database, means for the carried tables (ids `database.name`)."""
-    tokens = tokenize(text)
-    if not tokens:
-        return NOTHING
-    verb = _word(tokens, 0)
-    if verb == "TRUNCATE":
-        return _about("truncate", [_name(tokens, 2 if _word(tokens, 1) == "TABLE" else 1, database)[0]], carried)
+@dataclass(frozen=True, slots=True)
+class Gone:
+    table: str
+
+
+@dataclass(frozen=True, slots=True)
+class Renamed:
+    """From one name to another, one after the other, of carried tables and others."""
+
+    names: tuple[tuple[Name, Name], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Altered:
+    """`words`: the actions of ALTER TABLE. `ignore`: rows that are in the way are deleted."""
+
+    table: str
+    words: Words
+    ignore: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Replaced:
+    """Another table stands under its name, or its rows are others; `why` in words."""
+
+    table: str
+    why: str
+
+
+Effect = Truncated | Touched | Gone | Renamed | Altered | Replaced
+Find = Callable[[Name], str | None]
+"""The id of the carried table that is called so."""
+
+_DML = ("INSERT", "UPDATE", "DELETE", "REPLACE", "LOAD", "CALL", "WITH", "TABLE", "DO")
+_DDL = ("ALTER", "CREATE", "DROP", "RENAME", "TRUNCATE")
+
+
+def effects(text: str, database: str, dialect: Dialect, carried: Collection[str], find: Find) -> list[Effect]:
+    """What a statement, run with that default database, does to the carried tables (ids), in order. NotUnderstood only
+    where it may speak of one."""
+    try:
+        tokens = list(tokenize(text, dialect))
+    except NotUnderstood:
+        if text.lstrip()[:10].upper().startswith(_DDL) and _mentions(text, carried):
+            raise
+        return []
+    words = Words(tokens, len(text))
+    if words.accept("SET", "STATEMENT"):
+        while not words.done and not words.accept("FOR"):
+            words.take()
+    verb = words.any_of(*_DDL, *_DML)
     if verb in _DML:
-        return _about("statement", _every_name(tokens, database), carried)
-    if verb == "RENAME":
-        return _about("change", _every_name(tokens, database), carried)
-    if verb not in ("ALTER", "DROP", "CREATE"):
-        return NOTHING
-    at = 1
-    while _word(tokens, at) in ("OR", "REPLACE", "IGNORE", "ONLINE", "TEMPORARY", "UNIQUE", "FULLTEXT", "SPATIAL"):
-        at += 1
-    what = _word(tokens, at)
-    if what in ("TABLE", "TABLES") and _word(tokens, at - 1) != "TEMPORARY":
-        at += 1
-        while _word(tokens, at) in ("IF", "NOT", "EXISTS"):
-            at += 1
-        if verb == "DROP":
-            return _about("change", _every_name(tokens[at:], database), carried)
-        name, at = _name(tokens, at, database)
-        if verb == "ALTER" and all(map(_harmless, _actions(tokens[at:]))):
-            return NOTHING
-        return _about("change", [name], carried)
-    if what in ("DATABASE", "SCHEMA") and verb == "DROP":
-        prefix = _name(tokens, at + (3 if _word(tokens, at + 1) == "IF" else 1), "")[0].removeprefix(".") + "."
-        return Meaning("change", tuple(sorted(table for table in carried if table.startswith(prefix))))
-    return NOTHING
+        found = {id for id in _every_name(words, database, find) if id}
+        return [Touched(id) for id in sorted(found)]
+    if not verb:
+        return []
+    return _Ddl(words, database, carried, find).read(verb)
 
 
-def tokenize(text: str) -> list[Token]:
-    """Without comments; what stands in /*! … */ is part of the statement."""
-    found: list[Token] = []
-    for match in _TOKEN.finditer(text):
-        if (name := match["name"]) is not None:
-            found.append((name[1:-1].replace("``", "`"), True))
-        elif match["string"] is not None:
-            found.append((match["string"], False))
-        elif (rest := match["word"] or match["sign"]) is not None:
-            found.append((rest, False))
+def _mentions(text: str, carried: Collection[str]) -> bool:
+    return any(id.rpartition(".")[2].lower() in text.lower() for id in carried)
+
+
+def _every_name(words: Words, database: str, find: Find) -> list[str | None]:
+    """Whatever may be a table's name: too many do no harm, as only carried ones count."""
+    found = []
+    while not words.done:
+        token = words.take()
+        if token.kind in ("name", "word"):
+            following = words.peek(1)
+            if words.word() == "." and following is not None and following.kind in ("name", "word"):
+                found.append(find((token.text, following.text)))
+            found.append(find((database, token.text)))
     return found
 
 
-def _word(tokens: Sequence[Token], at: int) -> str:
-    return tokens[at][0].upper() if at < len(tokens) and not tokens[at][1] else ""
+class _Ddl:
+    def __init__(self, words: Words, database: str, carried: Collection[str], find: Find) -> None:
+        self._words = words
+        self._database = database
+        self._carried = carried
+        self._find = find
 
+    def read(self, verb: str) -> list[Effect]:
+        words = self._words
+        if verb == "TRUNCATE":
+            words.accept("TABLE")
+            return [Truncated(id) for id in self._known([words.table(self._database)])]
+        ignore = temporary = unique = replaces = False
+        while word := words.any_of(
+            "OR", "REPLACE", "IGNORE", "ONLINE", "OFFLINE", "TEMPORARY", "UNIQUE", "FULLTEXT", "SPATIAL", "VECTOR"
+        ):
+            ignore, temporary = ignore or word == "IGNORE", temporary or word == "TEMPORARY"
+            replaces, unique = replaces or word == "REPLACE", unique or word == "UNIQUE"
+        what = words.any_of("TABLE", "TABLES", "INDEX", "DATABASE", "SCHEMA")
+        if not what or temporary:
+            return []
+        unless = words.accept("IF", "NOT", "EXISTS")
+        words.accept("IF", "EXISTS")
+        if what in ("DATABASE", "SCHEMA"):
+            return self._database_gone() if verb == "DROP" else []
+        if what == "INDEX":
+            return self._index(verb)
+        if verb == "DROP":
+            return [Gone(id) for id in self._known(self._list())]
+        if verb == "RENAME":
+            return self._rename()
+        name = words.table(self._database)
+        id = self._find(name)
+        if verb == "CREATE":
+            made = id is not None and not unless
+            return [Replaced(id, "it was made anew")] if made and id is not None else []
+        if words.any_of("WAIT"):
+            words.take("number", "word")
+        words.accept("NOWAIT")
+        return [Altered(id, words, ignore)] if id is not None else self._of_another(name)
 
-def _name(tokens: Sequence[Token], at: int, database: str) -> tuple[str, int]:
-    """The table named at `at`, as an id, and where its name ends."""
-    if at >= len(tokens):
-        return "", at
-    if _word(tokens, at + 1) == "." and at + 2 < len(tokens):
-        return f"{tokens[at][0]}.{tokens[at + 2][0]}", at + 3
-    return f"{database}.{tokens[at][0]}", at + 1
+    def _known(self, names: Sequence[Name]) -> list[str]:
+        return [id for name in names if (id := self._find(name)) is not None]
 
+    def _list(self) -> list[Name]:
+        names = [self._words.table(self._database)]
+        while self._words.accept(","):
+            names.append(self._words.table(self._database))
+        return names
 
-def _every_name(tokens: Sequence[Token], database: str) -> list[str]:
-    """Whatever may be a table's name: too many do no harm, as only carried ones count."""
-    return [_name(tokens, at, database)[0] for at in range(len(tokens))]
+    def _database_gone(self) -> list[Effect]:
+        name = self._words.name()
+        inside = [id for id in self._carried if self._find((name, id.partition(".")[2])) == id]
+        return [Gone(id) for id in sorted(inside)]
 
+    def _index(self, verb: str) -> list[Effect]:
+        """DROP INDEX is an action of ALTER TABLE; to make one changes no row and no name."""
+        words, name = self._words, self._words.name()
+        while not words.done and words.word() != "ON":
+            words.take()
+        words.expect("ON")
+        id = self._find(words.table(self._database))
+        if verb != "DROP" or id is None:
+            return []
+        return [Altered(id, Words.of(f"DROP INDEX `{name.replace('`', '``')}`", Dialect(False, 0)))]
 
-def _about(kind: str, names: Sequence[str], carried: Collection[str]) -> Meaning:
-    tables = tuple(dict.fromkeys(name for name in names if name in carried))
-    return Meaning(kind, tables) if tables else NOTHING
+    def _rename(self) -> list[Effect]:
+        words, names = self._words, []
+        while True:
+            old = words.table(self._database)
+            if words.accept("WAIT"):
+                words.take()
+            words.accept("NOWAIT")
+            words.expect("TO")
+            names.append((old, words.table(self._database)))
+            if not words.accept(","):
+                break
+        return self._renamed(names)
 
+    def _renamed(self, names: list[tuple[Name, Name]]) -> list[Effect]:
+        if any(self._find(name) for pair in names for name in pair):
+            return [Renamed(tuple(names))]
+        return []
 
-def _actions(tokens: Sequence[Token]) -> list[list[Token]]:
-    """What stands between the commas of an ALTER TABLE, outside of parentheses."""
-    actions: list[list[Token]] = [[]]
-    depth = 0
-    for token in tokens:
-        text = token[0] if not token[1] else ""
-        depth += (text == "(") - (text == ")")
-        if text == "," and not depth:
-            actions.append([])
-        else:
-            actions[-1].append(token)
-    return actions
-
-
-def _harmless(action: Sequence[Token]) -> bool:
-    first = _word(action, 0)
-    if first in _HARMLESS:
-        return _word(action, 1) in _HARMLESS[first]
-    return first in _OPTIONS
+    def _of_another(self, name: Name) -> list[Effect]:
+        """ALTER TABLE of a table that is not carried may speak of one that is, and may take a name."""
+        words = self._words
+        found: list[Effect] = []
+        while not words.done:
+            if words.accept("EXCHANGE", "PARTITION"):
+                words.name()
+                words.expect("WITH", "TABLE")
+                found += [Replaced(id, "it was exchanged for a partition")
+                          for id in self._known([words.table(self._database)])]  # fmt: skip
+            elif words.accept("CONVERT", "TABLE"):
+                found += [Gone(id) for id in self._known([words.table(self._database)])]
+            else:
+                words.take()
+        return found

@@ -12,15 +12,15 @@ from zlib import crc32
 from cdcd.errors import OtherServer, Stopped, Unreachable
 from cdcd.model.group import Group, Rows, Transaction, Truncate
 from connectors.mysql import events
-from connectors.mysql.fields import Filling, changed
+from connectors.mysql.contradiction import compare
+from connectors.mysql.definitions import Definitions
+from connectors.mysql.fields import Filling
 from connectors.mysql.gtid import Gtid
 from connectors.mysql.images import Event, ImageCode
 from connectors.mysql.malformed import malformed
 from connectors.mysql.position import Gtids, Last, Place
-from connectors.mysql.statements import meaning
-from connectors.mysql.tablemap import NUMERIC, TableMap, length, name_of, parse_table_map
+from connectors.mysql.tablemap import length, name_of, parse_table_map
 from connectors.mysql.track import covers, track
-from connectors.mysql.types import native_of
 from connectors.mysql.wire import LARGEST, PAD, Wire, server_error
 
 LONGEST = 1 << 30
@@ -57,6 +57,7 @@ class Stream:
         place: Place,
         fillings: Mapping[str, Filling],
         group_bytes: int,
+        definitions: Definitions,
         *,
         sums: bool = True,
         again: Last | None = None,
@@ -75,6 +76,7 @@ class Stream:
         self._bound = group_bytes
         self._list_transactions = list_transactions
         self._wants_old = wants_old
+        self._definitions = definitions
         self._stop: Place | None = None
         self._ahead: list[Name] = []
         # The open transaction.
@@ -105,15 +107,15 @@ class Stream:
         return self._track.place(self._last)
 
     def carry(self, fillings: Mapping[str, Filling]) -> None:
-        """These tables, and no others, from now on; only between two transactions."""
+        """These tables, and no others, from now on; between two transactions, or behind "altered"."""
         self._fillings = dict(fillings)
         self._forget_maps()
 
     # --- the loop -------------------------------------------------------------------------------------------------
 
     def decode(self, wire: Wire, group: Group, stop: Place | None) -> str:
-        """Read whole events until there is none ("dry"), the group is full ("full"), or what comes next is not
-        covered by `stop` ("stop"). Sets the group's position and counts."""
+        """Read whole events until there is none ("dry"), the group is full ("full"), what comes next is not covered by
+        `stop` ("stop"), or the group ends with schema changes ("altered"). Sets the group's position and counts."""
         self._enter(group)
         if stop != self._stop:
             self._stop = stop
@@ -340,7 +342,7 @@ class Stream:
         code = None
         if (filling := self._fillings.get(name)) is not None:
             found = parse_table_map(body)
-            _compare(found, filling)
+            compare(found, filling.form.table, self._definitions.collations)
             code = ImageCode(filling, found.slots, self._wants_old)
         self._maps[table], self._codes[table] = body[6:], code
         self._takers.pop(table, None)
@@ -361,11 +363,11 @@ class Stream:
 
     def _seldom(self, header: tuple[int, int, int, int, int], whole: bytes, tail: int, group: Group) -> str:
         """Any other event: `whole` is its body, which ends with `tail` bytes of checksum. "stop": it is not to be
-        read; "inner": more events are in it."""
+        read; "inner": more events are in it; "altered": a table is another behind it."""
         kind, when, server, log_pos, flags = header
         body = whole[: len(whole) - tail]
         if kind in (events.QUERY, events.QUERY_COMPRESSED):
-            self._query(events.query(body, kind == events.QUERY_COMPRESSED), group, log_pos)
+            return self._query(events.query(body, kind == events.QUERY_COMPRESSED), group, log_pos)
         elif kind == events.MARIADB_GTID:
             domain, number, marks = events.mariadb_gtid(body)
             if marks & (events.PREPARED_XA | events.COMPLETED_XA):
@@ -412,11 +414,11 @@ class Stream:
         taker[_ROWS[kind]](data, 0, len(data))
         group.bytes += len(data)
 
-    def _query(self, query: events.Query, group: Group, log_pos: int) -> None:
-        text = query.text
-        verb = text[:20].upper()
+    def _query(self, query: events.Query, group: Group, log_pos: int) -> str:
+        verb = query.text[:20].upper()
+        altered = False
         if verb == "BEGIN":
-            return
+            return ""
         if verb == "COMMIT":
             self._commit(group, log_pos)
         elif verb == "ROLLBACK":
@@ -425,30 +427,28 @@ class Stream:
             raise _unsupported("a two-phase (XA) transaction", log_pos)
         elif not verb.startswith(("SAVEPOINT", "ROLLBACK TO", "XA ")):
             if self._live:
-                self._statement(query, group, log_pos)
+                altered = self._statement(query, group, log_pos)
             if self._alone:
                 self._commit(group, log_pos)
+        return "altered" if altered else ""
 
-    def _statement(self, query: events.Query, group: Group, log_pos: int) -> None:
-        """A statement that is its own transaction, or stands in one."""
-        what = meaning(query.text, query.database, self._fillings)
-        tables = [self._fillings[name].form.table for name in what.tables]
-        if what.kind == "truncate":
+    def _statement(self, query: events.Query, group: Group, log_pos: int) -> bool:
+        """A statement that is its own transaction, or stands in one; whether it ends the group."""
+        if self._name is None:
+            return False
+        tables = {id: filling.form.table for id, filling in self._fillings.items()}
+        name = self._name if self._name[0] is not None else (self.file, log_pos or self._payload_end)
+        steps = self._definitions.steps(query, tables, name, log_pos)
+        for step in steps:
             self._before += len(self._rows.order) if self._rows else 0
             self._rows = None
             self._takers.clear()
-            group.truncate(Truncate(tables, cascade=False, restart_identity=True))
-            self._before += 1
-        elif what.kind == "change":
-            raise changed(tables[0], f"the source ran: {query.text[:500]}")
-        elif what.kind == "statement":
-            raise Stopped(
-                f"a statement changed rows of {what.tables[0]}, and the log has the statement, not the rows",
-                why="it was run with binlog_format STATEMENT or MIXED",
-                hint="SET GLOBAL binlog_format = ROW, end the sessions that began before, cdcd reload the table",
-                table=what.tables[0],
-                position=log_pos,
-            )
+            if isinstance(step, Truncate):
+                group.truncate(step)
+                self._before += 1
+            else:
+                group.steps.append(step)
+        return any(not isinstance(step, Truncate) for step in steps)
 
 
 def _text(name: Name) -> str:
@@ -476,22 +476,3 @@ def _unsupported(what: str, log_pos: int) -> Stopped:
         hint="cdcd drop, then run again, which loads anew",
         position=log_pos,
     )
-
-
-def _compare(found: TableMap, filling: Filling) -> None:
-    """What the table map tells beyond types must be what we know of the table; SchemaChanged."""
-    table = filling.form.table
-    names = tuple(column.name for column in table.columns)
-    if found.names is not None and found.names != names:
-        raise changed(table, f"its columns are {', '.join(found.names)}, and were {', '.join(names)}")
-    natives = [native_of(column) for column in table.columns]
-    if found.unsigned is not None:
-        numbers = [native for native, slot in zip(natives, found.slots, strict=False) if slot.type in NUMERIC]
-        if len(natives) == len(found.slots):
-            for native, unsigned in zip(numbers, found.unsigned, strict=True):
-                if native.unsigned != unsigned and native.name != "year":
-                    raise changed(table, "a number became signed or unsigned")
-    for labels, type in ((found.enum_labels, "enum"), (found.set_labels, "set")):
-        known = [len(native.labels) for native in natives if native.name == type]
-        if labels is not None and [len(its) for its in labels] != known:
-            raise changed(table, f"the labels of an {type} changed")

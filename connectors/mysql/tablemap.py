@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from connectors.mysql.malformed import malformed
@@ -23,7 +23,10 @@ _META = {
 }  # fmt: skip
 """Bytes of metadata by type; of the others none."""
 
-_SIGNS, _NAMES, _SET_LABELS, _ENUM_LABELS = 1, 4, 5, 6
+TEXTS = (STRING, VARCHAR, VAR_STRING, BLOB)
+"""Those of which the metadata tell the collation, in that order of columns."""
+
+_SIGNS, _CHARSET, _CHARSETS, _NAMES, _SET_LABELS, _ENUM_LABELS = 1, 2, 3, 4, 5, 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +39,8 @@ class Slot:
 
 @dataclass(frozen=True, slots=True)
 class TableMap:
-    """`names`, `signs` (unsigned, by numeric column) and `labels` (by ENUM and SET column each, as bytes of their
-    character set) are None below the level of metadata that tells them."""
+    """`names`, `unsigned` (by numeric column), `collations` (by number, of each column of TEXTS) and labels (by ENUM
+    and SET column each, as bytes of their character set) are None below the level of metadata that tells them."""
 
     schema: str
     name: str
@@ -46,6 +49,7 @@ class TableMap:
     unsigned: tuple[bool, ...] | None
     enum_labels: tuple[tuple[bytes, ...], ...] | None
     set_labels: tuple[tuple[bytes, ...], ...] | None
+    collations: tuple[int, ...] | None = None
 
     @property
     def id(self) -> str:
@@ -92,7 +96,31 @@ def parse_table_map(body: bytes) -> TableMap:
             raise malformed(f"the table map of {schema}.{name} has signs for another number of columns")
         unsigned = tuple(bool(signs[n >> 3] & 128 >> (n & 7)) for n in range(len(numbers)))
     enums, sets = (tuple(_labels(fields[kind])) if kind in fields else None for kind in (_ENUM_LABELS, _SET_LABELS))
-    return TableMap(schema, name, slots, names, unsigned, enums, sets)
+    collations = _collations(fields, sum(slot.type in TEXTS for slot in slots))
+    return TableMap(schema, name, slots, names, unsigned, enums, sets, collations)
+
+
+def _collations(fields: Mapping[int, bytes], count: int) -> tuple[int, ...] | None:
+    """One for each column of text, or the one that most have, and the others by their place."""
+    if (each := fields.get(_CHARSETS)) is not None:
+        found = tuple(_lengths(each))
+        if len(found) != count:
+            raise malformed("a table map has collations for another number of columns")
+        return found
+    if (most := fields.get(_CHARSET)) is None:
+        return None
+    default, *others = _lengths(most)
+    made = [default] * count
+    for place, collation in zip(others[::2], others[1::2], strict=True):
+        made[place] = collation
+    return tuple(made)
+
+
+def _lengths(data: bytes) -> Iterator[int]:
+    at = 0
+    while at < len(data):
+        value, at = length(data, at)
+        yield value
 
 
 def _slots(types: bytes, meta: bytes) -> Iterator[Slot]:

@@ -21,9 +21,9 @@ from cdcd.rows import CANONICAL
 from connectors.mysql.fields import (
     ANY_TEXT,
     Offer,
-    _float_text,
     any_text,
     ewkb,
+    float_text,
     geometry,
     vector_text,
     vector_value,
@@ -56,7 +56,7 @@ def _texts(column: Column) -> tuple[dict[str, str], dict[str, Any]]:
         text = "b'%d' % int(v)" if name == "year" or "zerofill" in column.native else "v"
         return _both(text, "int(v)"), {}
     if name == "float":
-        return _both("$text(float(v))", "$narrow(float(v))"), {"text": _float_text, "narrow": _narrow}
+        return _both("$text(float(v))", "$narrow(float(v))"), {"text": float_text, "narrow": _narrow}
     if name == "double":
         return _both("repr(float(v)).encode()", "float(v)"), {}
     if name == "decimal":

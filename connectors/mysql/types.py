@@ -49,7 +49,7 @@ class Native:
         if text.startswith(("enum(", "set(")):
             name, _, rest = text.partition("(")
             end = rest.rindex(")")
-            return Native(name, (), tuple(label.replace("''", "'") for label in _LABEL.findall(rest[:end])))
+            return Native(name, (), tuple(map(_label, _LABEL.findall(rest[:end]))))
         text = re.sub(r" ?/\*.*?\*/", "", text)  # MariaDB says so of old dates and of compressed columns
         if not (match := _FORM.fullmatch(text)):
             raise ValueError(f"{text!r} is no type")
@@ -59,6 +59,14 @@ class Native:
 
     def number(self, at: int, otherwise: int) -> int:
         return self.numbers[at] if at < len(self.numbers) else otherwise
+
+
+_ESCAPED = re.compile(r"''|\\(.)", re.DOTALL)
+
+
+def _label(text: str) -> str:
+    """information_schema doubles quotes, and escapes what would break a line."""
+    return _ESCAPED.sub(lambda found: {"0": "\0", "n": "\n", "r": "\r", None: "'"}.get(found[1], found[1]), text)
 
 
 def native_of(column: Column) -> Native:

@@ -8,9 +8,12 @@ from uuid import UUID
 from cdcd.model.table import Column, Table
 from cdcd.model.types import LogicalType
 from connectors.memory import form as text_form
+from connectors.mysql.collations import Collations
+from connectors.mysql.definitions import Definitions
 from connectors.mysql.fields import choose
 from connectors.mysql.gtid import NOTHING
 from connectors.mysql.position import Gtids
+from connectors.mysql.server import Server
 from connectors.mysql.stream import Stream
 from connectors.mysql.wire import PAD
 
@@ -101,4 +104,7 @@ def transaction(number: int) -> list[bytes]:
 
 
 def stream(bound: int = 1 << 20) -> Stream:
-    return Stream(Gtids(NOTHING), {TABLE.id: choose([text_form.form(TABLE)])}, bound, sums=False)
+    server = Server(False, (9, 7, 0), ORIGIN, True, False)
+    collations = Collations({45: "utf8mb4_general_ci"}, {"utf8mb4_general_ci": "utf8mb4"}, {})
+    definitions = Definitions(server, lambda: collations, lambda _: None, {})
+    return Stream(Gtids(NOTHING), {TABLE.id: choose([text_form.form(TABLE)])}, bound, definitions, sums=False)
