@@ -64,7 +64,11 @@ class Definitions:
         dialect = self._dialect(query)
         steps: list[Step] = []
         try:
-            for effect in effects(self._text(query), query.database, dialect, tables, find):
+            text, unknown = self._text(query)
+            for effect in effects(text, query.database, dialect, tables, find):
+                if unknown:
+                    its = None if isinstance(effect, Renamed) else effect.table
+                    raise _not_understood(query, NotUnderstood(f"it is in {unknown}", 0), its, position)
                 steps += self._made(effect, query, dialect, tables, find, position)
         except NotUnderstood as error:
             raise _not_understood(query, error, None, position) from None
@@ -79,16 +83,17 @@ class Definitions:
         explicit = bool(query.flags & 1 << 24) if self._server.mariadb else query.explicit
         return Dialect(self._server.mariadb, number, query.sql_mode, explicit)
 
-    def _text(self, query: Query) -> str:
-        """Statements are in the log as the client sent them."""
+    def _text(self, query: Query) -> tuple[str, str]:
+        """A statement is in the log as the client sent it. Where its character set is not known, that, and a text of
+        which only what is ASCII is right."""
         if query.raw.isascii() or not query.charset:
-            return query.text
+            return query.text, ""
         collations = self.collations()
-        charset = collations.charsets.get(collations.names.get(query.charset, ""), "")
+        charset = collations.charsets.get(collations.names.get(query.charset, ""), str(query.charset))
         try:
-            return decoder(charset)(query.raw)
-        except (LookupError, ValueError) as error:
-            raise NotUnderstood(f"its character set is {charset or query.charset} ({error})", 0) from None
+            return decoder(charset)(query.raw), ""
+        except (LookupError, ValueError):
+            return query.raw.decode("latin-1"), charset
 
     def _made(
         self, effect: Effect, query: Query, dialect: Dialect, tables: Mapping[str, Table], find: Find, position: object

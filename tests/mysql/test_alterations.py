@@ -157,8 +157,10 @@ class Log:
 
     def _queries(self, file: str, start: int) -> Sequence[bytes]:
         """The bodies of the statements in the log, from a place on."""
-        data = (self.database.server.data / file).read_bytes()
-        found, at = [], start
+        with (self.database.server.data / file).open("rb") as opened:
+            opened.seek(start)
+            data = opened.read()
+        found, at = [], 0
         while at < len(data):
             size = int.from_bytes(data[at + 9 : at + 13], "little")
             if data[at + 4] == 2:

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
-from cdcd.errors import OtherServer, SchemaChanged, SlotLost, Stopped
+from cdcd.contracts import Source
+from cdcd.errors import OtherServer, SlotLost, Stopped
 from cdcd.model.cell import UNCHANGED
 from cdcd.model.position import Checkpoint
 from connectors.mysql.position import Gtids
 from connectors.mysql.source import MysqlSource
-from tests.contract.reading import Event, events, forms, read
+from tests.contract.reading import Event, altered, events, forms, read
 from tests.servers.mysql import MySQL
 from tests.servers.mysql_database import MySQLDatabase
 from tests.waiting import wait_until
@@ -132,8 +133,9 @@ class TestCompressed:
 
 
 class TestTransactions:
+    @pytest.mark.failure("T-MY-18")
     def test_what_was_rolled_back_and_is_in_the_log(self, mariadb: MySQLDatabase) -> None:
-        """T-MY-18. MySQL refuses such transactions where it has GTIDs."""
+        """MySQL refuses such transactions where it has GTIDs."""
         mariadb.sql(TABLE, "CREATE TABLE m (id int) ENGINE = MyISAM")
         with reading(mariadb) as reader:
             mariadb.sql("INSERT INTO t (id) VALUES (1)")
@@ -143,8 +145,9 @@ class TestTransactions:
             came = reader.events()
             assert [event[2][0] for event in came if event[1] == "t"] == ["1", "4"]
 
+    @pytest.mark.failure("T-MY-19")
     def test_one_phase(self, mysql_db: MySQLDatabase) -> None:
-        """T-MY-19: a commit."""
+        """A commit."""
         mysql_db.sql(TABLE)
         with reading(mysql_db) as reader:
             mysql_db.sql("XA START 'x'", "INSERT INTO t (id) VALUES (1)", "XA END 'x'", "XA COMMIT 'x' ONE PHASE")
@@ -210,8 +213,8 @@ class TestImages:
             with pytest.raises(Stopped, match="without a value for n"):
                 reader.events()
 
+    @pytest.mark.failure("T-MY-25", "MY-18")
     def test_generated_invisible_and_hidden_columns(self, mysql_db: MySQLDatabase) -> None:
-        """T-MY-25, MY-18."""
         functional = ", KEY ((upper(a)))" if mysql_db.server.product == "mysql" else ", UNIQUE (d)"
         mysql_db.sql(
             "CREATE TABLE t (id int PRIMARY KEY, a varchar(20), g int GENERATED ALWAYS AS (id + 1) STORED, "
@@ -258,8 +261,7 @@ class TestLog:
             )  # fmt: skip
             assert [event[2][0] for event in reader.events()] == ["1", "2"]
             mysql_db.sql("ALTER TABLE t ADD COLUMN more int, ADD KEY (n)", "INSERT INTO t (id) VALUES (3)")
-            with pytest.raises(SchemaChanged):
-                reader.events()
+            assert altered(cast(Source, reader.source)).said.startswith("column more int")
 
     def test_without_gtids(self, mysql_servers: Callable[..., MySQL], mysql_on: Callable[..., MySQLDatabase]) -> None:
         """The place is a file and an offset, behind a compressed transaction too; another server has no such place."""
