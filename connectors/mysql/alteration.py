@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from cdcd.model.table import Column, Table
 from connectors.mysql.catalogue import equality
 from connectors.mysql.collations import Collations
-from connectors.mysql.constants import Unsure, older_rows
+from connectors.mysql.constants import Unsure, older_rows, simple
 from connectors.mysql.convert import keeps_values
 from connectors.mysql.definition import Default, Definition, has_text, native, read_default, read_definition
 from connectors.mysql.period import is_hidden, is_period, period
@@ -280,9 +280,10 @@ class Alteration:
             raise Unfit(f"it has no column {name}")
         was = self._changed.get(name.lower(), was)
         if words.accept("SET", "DEFAULT"):
-            self._changed[name.lower()] = replace(was, default=read_default(words).sql)
+            default = read_default(words)
+            self._changed[name.lower()] = replace(was, default=default.sql, simple=simple(was, default))
         elif words.accept("DROP", "DEFAULT"):
-            self._changed[name.lower()] = replace(was, default=None)
+            self._changed[name.lower()] = replace(was, default=None, simple=None)
         else:
             words.expect("SET")
             if not words.any_of("VISIBLE", "INVISIBLE"):
@@ -380,11 +381,12 @@ class Alteration:
         if definition.primary:
             self._primary = [definition.name]
         keeps = nullable if nullable is not None else not (definition.primary or definition.auto)
-        return Column(
+        column = Column(
             definition.name, ident, family, text, nullable=keeps,
             default=default.sql if default is not None else None, generated=definition.generated,
             identity="d" if definition.auto else None, collation=collation, equality=equality(parsed, collation),
         )  # fmt: skip
+        return replace(column, simple=simple(column, default))
 
     def _version(self) -> None:
         """WITH SYSTEM VERSIONING, which adds two columns that no catalogue lists, unless the table has its own."""

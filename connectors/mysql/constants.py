@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
 
+from cdcd.model import table as model
 from cdcd.model.table import Column
 from connectors.mysql.definition import Default
 from connectors.mysql.fields import float_text
@@ -31,6 +32,19 @@ def older_rows(column: Column, default: Default | None) -> str | None:
         return _text(column, default.value, default.sql or "")
     except (ValueError, InvalidOperation) as error:
         raise Unsure(f"its default is not understood ({error})") from None
+
+
+def simple(column: Column, default: Default | None) -> model.Default | None:
+    """The default where no language is needed to tell it."""
+    if default is None or default.sql is None:
+        return None
+    if default.varies:
+        return model.Default("now") if default.sql.startswith("CURRENT_TIMESTAMP") else None
+    try:
+        text = older_rows(column, default)
+    except Unsure:
+        return None
+    return model.Default("value", text) if text is not None else None
 
 
 def _implicit(column: Column) -> str:
