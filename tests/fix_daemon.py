@@ -77,7 +77,9 @@ class Daemon:
         return self.wait(0, limit)
 
     def json(self) -> Any:
-        return json.loads(self.output.read_text())
+        told = self.output.read_text()
+        assert told, f"exit {self.process.returncode}, and nothing on stdout:\n{self.text()[-4000:]}"
+        return json.loads(told)
 
 
 @pytest.fixture
