@@ -107,6 +107,7 @@ class Connector(Protocol):
         """What keeps others from writing at the source of pipeline `name`; connects to nothing yet."""
         ...
 
-    def comparable(self, url: Url, name: str) -> Comparable:
-        """Either end of pipeline `name`, to compare it with the other; connects to nothing yet."""
+    def comparable(self, url: Url, name: str, home: str) -> Comparable:
+        """Either end of pipeline `name`, to compare it with the other; connects to nothing yet. `home`: at a target, as
+        in SinkOptions."""
         ...

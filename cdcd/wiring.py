@@ -60,7 +60,6 @@ def sink(
     tells the transaction at fault."""
     settings = pipeline.settings
     made = connector(pipeline.target.scheme, pipeline.target.key, "sink")
-    origin = connector(pipeline.source.scheme, pipeline.source.key, "source")
     told = SinkOptions(
         target_tables=settings.target_tables,
         replicated=settings.acknowledge_after == "replicated",
@@ -69,11 +68,17 @@ def sink(
         max_exceptions=settings.max_exceptions,
         policy_tables=settings.policy_tables,
         closely=closely,
-        home=origin.home(pipeline.source.database) if hasattr(origin, "home") else "",
+        home=_home(pipeline),
         checkpoint=checkpoint,
         tables=tuple(tables),
     )
     return made.sink(pipeline.target.url, pipeline.name, told)
+
+
+def _home(pipeline: Pipeline) -> str:
+    """The source's own schema."""
+    origin = connector(pipeline.source.scheme, pipeline.source.key, "source")
+    return origin.home(pipeline.source.database) if hasattr(origin, "home") else ""
 
 
 def task(pipeline: Pipeline, progress: Progress) -> Task:
@@ -234,9 +239,9 @@ def hand_over(pipeline: Pipeline) -> list[Statement]:
 def comparables(pipeline: Pipeline) -> tuple[Comparable, Comparable]:
     """Source and target, to be compared; not yet connected."""
     ends = []
-    for address in (pipeline.source, pipeline.target):
+    for address, home in (pipeline.source, ""), (pipeline.target, _home(pipeline)):
         made = connector(address.scheme, address.key, "comparable")
-        ends.append(made.comparable(address.url, pipeline.name))
+        ends.append(made.comparable(address.url, pipeline.name, home))
     return ends[0], ends[1]
 
 

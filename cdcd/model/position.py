@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, Self
 
@@ -24,6 +25,12 @@ class Position(Protocol):
     def to_json(self) -> dict[str, Any]: ...
 
     def __str__(self) -> str: ...
+
+
+def printable(data: Mapping[str, Any]) -> str:
+    """A stored position as `str` of it gave, for an end that knows nothing of the source's positions: what it is made
+    of, without what it merely knows."""
+    return ":".join(str(value) for value in data.values() if isinstance(value, str | int)) or "none"
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -24,16 +25,28 @@ from connectors.mysql.connect import connect, parse
 from connectors.mysql.login import drop, number_of
 from connectors.mysql.position import Place, place_of
 from connectors.mysql.server import Server, read_covering, read_server
+from connectors.mysql.sessions import Homes
 
 PAGE = 5000
 """Rows fetched at once."""
 
+_CONTROL = "SELECT 1 FROM information_schema.TABLES WHERE TABLE_SCHEMA = 'cdcd' AND TABLE_NAME = 'chunks'"
+
+_STANDING = """
+SELECT c.checkpoint, s.counter FROM cdcd.epochs e LEFT JOIN cdcd.seen s ON s.pipeline = e.pipeline
+LEFT JOIN cdcd.checkpoints c ON c.pipeline = e.pipeline AND c.scope = '' WHERE e.pipeline = %s"""
+
+_UNREAD = """
+SELECT t.table_id, COUNT(k.number) FROM cdcd.tables t
+LEFT JOIN cdcd.chunks k ON k.pipeline = t.pipeline AND k.table_id = t.table_id AND k.state = 'unread'
+WHERE t.pipeline = %s GROUP BY t.table_id"""
+
 
 class MysqlComparable:
-    """A Comparable of cdcd.contracts. `url` is asked for at each connect. `home`: the schema whose tables are in the
-    database that the URL names; None: every table is in the database that its schema names."""
+    """A Comparable of cdcd.contracts. `url` is asked for at each connect. `home`: at a target, the schema whose tables
+    are in the database that the URL names."""
 
-    def __init__(self, url: Callable[[], str], name: str, home: str | None = None) -> None:
+    def __init__(self, url: Callable[[], str], name: str, home: str = "") -> None:
         self._url = url
         self._name = name
         self._home = home
@@ -125,7 +138,14 @@ class MysqlComparable:
         return place_of(data, self._server.mariadb if isinstance(data, str) else False)
 
     def standing(self) -> Standing | None:
-        return None
+        if not self._asker.ask(_CONTROL):
+            return None
+        found = self._asker.ask(_STANDING, self._name)
+        if not found:
+            return None
+        ((stored, life),) = found
+        unread = {str(table): int(count) for table, count in self._asker.ask(_UNREAD, self._name)}
+        return Standing(json.loads(stored)["position"] if stored else None, unread, life or 0)
 
     def interrupt(self) -> None:
         """A server goes on with a query although its client has gone: so it is told."""
@@ -159,9 +179,7 @@ class MysqlComparable:
         return self._places[names]
 
     def _schema(self, table: Table) -> str:
-        if table.schema == self._home and (database := parse(self._url()).database):
-            return database
-        return table.schema
+        return Homes(self._home, parse(self._url()).database).of(table.schema)
 
     def _queries(self, table: Table) -> Queries:
         place = self._place(table)

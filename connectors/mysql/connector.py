@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from cdcd.connector import SinkOptions, SourceOptions, Url
 from cdcd.errors import UsageError
 from connectors.mysql.compare import MysqlComparable
 from connectors.mysql.fence import MysqlFence
+from connectors.mysql.outside import leave_request, read_status, withdraw_requests
 from connectors.mysql.sink import MysqlSink
 from connectors.mysql.source import MysqlSource
 
@@ -38,5 +42,17 @@ def fence(url: Url, name: str) -> MysqlFence:
     return MysqlFence(url, name)
 
 
-def comparable(url: Url, name: str) -> MysqlComparable:
-    return MysqlComparable(url, name)
+def comparable(url: Url, name: str, home: str = "") -> MysqlComparable:
+    return MysqlComparable(url, name, home)
+
+
+def status(url: Url, name: str) -> Mapping[str, Any] | None:
+    return read_status(url, name)
+
+
+def request(url: Url, name: str, command: str, argument: str) -> int:
+    return leave_request(url, name, command, argument)
+
+
+def withdraw(url: Url, name: str, command: str) -> None:
+    withdraw_requests(url, name, command)

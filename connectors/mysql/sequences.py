@@ -8,11 +8,9 @@ statistics were kept last, unless the session says that they are old at once ("T
 from __future__ import annotations
 
 import re
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-import pymysql
-
+from cdcd.errors import CdcdError
 from cdcd.model.sequence import SequenceDone, SequenceValue
 from cdcd.model.table import Table
 from connectors.mysql.ask import rows
@@ -20,6 +18,7 @@ from connectors.mysql.errors import translate
 from connectors.mysql.login import Connection
 from connectors.mysql.names import quote
 from connectors.mysql.server import Server
+from connectors.mysql.sessions import Session
 
 NEXT = "SELECT AUTO_INCREMENT FROM information_schema.TABLES WHERE TABLE_SCHEMA = %s AND TABLE_NAME = %s"
 FRESH = "SET SESSION information_schema_stats_expiry = 0"
@@ -32,8 +31,8 @@ TRIES = 5
 """Of some two seconds each that somebody may hold a table."""
 
 _COUNTER = """
-SELECT TABLE_SCHEMA, TABLE_NAME FROM information_schema.COLUMNS
-WHERE (TABLE_SCHEMA, TABLE_NAME) IN %s AND COLUMN_NAME = %s AND EXTRA LIKE '%%auto_increment%%'"""
+SELECT 1 FROM information_schema.COLUMNS
+WHERE TABLE_SCHEMA = %s AND TABLE_NAME = %s AND COLUMN_NAME = %s AND LOCATE('auto_increment', EXTRA) > 0"""
 _SEQUENCE = """
 SELECT TABLE_SCHEMA, TABLE_NAME FROM information_schema.TABLES
 WHERE TABLE_SCHEMA = %s AND TABLE_NAME = %s AND TABLE_TYPE = 'SEQUENCE'"""
@@ -73,73 +72,78 @@ def _next(connection: Connection, schema: str, name: str) -> int | None:
 # --- at a target ------------------------------------------------------------------------------------------------------
 
 
-def set_sequences(
-    connection: Connection, home: Callable[[str], str], values: Sequence[SequenceValue]
-) -> list[SequenceDone]:
-    """One result for each. `home`: which database here holds what is in a schema of the source. In each, `before` and
-    `after` are the next value. A counter never goes backwards: it is compared and set while its table is locked."""
-    if "mariadb" not in str(rows(connection, "SELECT VERSION()")[0][0]).lower():
-        rows(connection, FRESH)
-    return [_set(connection, home, value) for value in values]
+def set_sequences(session: Session, values: Sequence[SequenceValue]) -> list[SequenceDone]:
+    """One result for each, in autocommit. In each, `before` and `after` are the next value. A counter never goes
+    backwards: it is compared and set while its table is locked."""
+    session.run("SET SESSION lock_wait_timeout = 2")
+    if not session.mariadb:
+        session.run(FRESH)
+    return [_set(session, value) for value in values]
 
 
-def _set(connection: Connection, home: Callable[[str], str], source: SequenceValue) -> SequenceDone:
-    counter = _counter(connection, home, source)
-    here = counter or next(iter(rows(connection, _SEQUENCE, home(source.schema), source.name)), None)
+def _set(session: Session, source: SequenceValue) -> SequenceDone:
+    counter = _counter(session, source)
+    here = counter or session.row(_SEQUENCE, session.homes.of(source.schema), source.name)
     if here is None:
         return SequenceDone(source, "missing")
-    name = ".".join(map(quote, here))
+    schema, table = here
+    name = f"{quote(schema)}.{quote(table)}"
     if source.value is None:
         return SequenceDone(source, "unreadable", name)
     wanted = source.value + source.called
-    raise_to = _raise_counter if counter else _raise_sequence
     for number in range(1, TRIES + 1):
         try:
-            before, after = raise_to(connection, here[0], here[1], wanted)
+            if counter:
+                before, after = _raise_counter(session, schema, table, wanted)
+            else:
+                before, after = _raise_sequence(session, name, wanted)
             break
-        except pymysql.err.MySQLError as error:
-            if (code := error.args[0]) in _BUSY and number < TRIES:
-                time.sleep(0.2)
-                continue
-            if code in (*_DENIED, *_BUSY):
-                return SequenceDone(source, "busy" if code in _BUSY else "refused", name)
-            raise
+        except CdcdError as error:
+            if (code := error.where.get("errno")) in _DENIED:
+                return SequenceDone(source, "refused", name)
+            if code not in _BUSY:
+                raise
+            session.begin_anew()
+            if number == TRIES:
+                return SequenceDone(source, "busy", name)
     return SequenceDone(source, "set" if after > before else "kept", name, before, after)
 
 
-def _counter(connection: Connection, home: Callable[[str], str], source: SequenceValue) -> tuple[str, str] | None:
+def _counter(session: Session, source: SequenceValue) -> tuple[str, str] | None:
     """The table here whose column counts: an id may be cut at any of its dots."""
-    if source.table is None:
-        return None
-    words = source.table.split(".")
-    cuts = [(home(".".join(words[:at])), ".".join(words[at:])) for at in range(1, len(words))]
-    return next(iter(rows(connection, _COUNTER, cuts, source.column)), None)
+    words = source.table.split(".") if source.table else []
+    for at in range(1, len(words)):
+        schema, table = session.homes.of(".".join(words[:at])), ".".join(words[at:])
+        if session.row(_COUNTER, schema, table, source.column) is not None:
+            return schema, table
+    return None
 
 
-def _raise_counter(connection: Connection, schema: str, table: str, wanted: int) -> tuple[int, int]:
-    before = _told(connection, schema, table)
+def _raise_counter(session: Session, schema: str, table: str, wanted: int) -> tuple[int, int]:
+    before = _told(session, schema, table)
     if before >= wanted:
         return before, before
     name = f"{quote(schema)}.{quote(table)}"
-    rows(connection, f"LOCK TABLES {name} WRITE")
+    session.run(f"LOCK TABLES {name} WRITE")
     try:
-        if (before := _told(connection, schema, table)) < wanted:
-            rows(connection, f"ALTER TABLE {name} AUTO_INCREMENT = {wanted}")
-        return before, _told(connection, schema, table)
+        if (before := _told(session, schema, table)) < wanted:
+            session.run(f"ALTER TABLE {name} AUTO_INCREMENT = {wanted}")
+        return before, _told(session, schema, table)
+    except CdcdError:
+        session.begin_anew()
+        raise
     finally:
-        rows(connection, "UNLOCK TABLES")
+        session.run("UNLOCK TABLES")
 
 
-def _told(connection: Connection, schema: str, table: str) -> int:
-    return int(rows(connection, NEXT, schema, table)[0][0] or 1)
+def _told(session: Session, schema: str, table: str) -> int:
+    return int(session.rows(NEXT, schema, table)[0][0] or 1)
 
 
-def _raise_sequence(connection: Connection, schema: str, name: str, wanted: int) -> tuple[int, int]:
+def _raise_sequence(session: Session, name: str, wanted: int) -> tuple[int, int]:
     """SETVAL is without effect where the sequence stands further on ("SETVAL" in MariaDB's manual)."""
-    where = f"{quote(schema)}.{quote(name)}"
-    look = f"SELECT next_not_cached_value FROM {where}"
-    ((before,),) = rows(connection, look)
+    look = f"SELECT next_not_cached_value FROM {name}"
+    before = int(session.rows(look)[0][0])
     if before < wanted:
-        rows(connection, f"SELECT SETVAL({where}, {wanted}, 0)")
-    ((after,),) = rows(connection, look)
-    return int(before), int(after)
+        session.run(f"DO SETVAL({name}, {wanted}, 0)")
+    return before, int(session.rows(look)[0][0])

@@ -28,6 +28,7 @@ from connectors.mysql.forms import target_forms
 from connectors.mysql.load import load_chunk
 from connectors.mysql.missing import missing
 from connectors.mysql.register import add_tables, store_checkpoint, store_intent
+from connectors.mysql.sequences import set_sequences
 from connectors.mysql.sessions import Session, Sessions
 from connectors.mysql.shape import read_shape
 from connectors.mysql.writer import Writer
@@ -168,7 +169,8 @@ class MysqlSink:
         return ()
 
     def set_sequences(self, values: Sequence[SequenceValue]) -> list[SequenceDone]:
-        return [SequenceDone(value, "missing") for value in values]
+        with self._sessions.brief() as session:
+            return set_sequences(session, values)
 
     # --- loads -------------------------------------------------------------------------------------------------------
 

@@ -79,5 +79,5 @@ def fence(url: Url, name: str) -> PostgresFence:
     return PostgresFence(url, name)
 
 
-def comparable(url: Url, name: str) -> PostgresComparable:
+def comparable(url: Url, name: str, home: str = "") -> PostgresComparable:
     return PostgresComparable(url, name)

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from cdcd.errors import StateRefused
+from cdcd.model.position import printable
 from connectors.postgres import control
-from connectors.postgres.position import Lsn
 from connectors.postgres.sessions import Session, Sessions
 
 _NAME = "cdcd status"
@@ -60,7 +60,7 @@ def _read(session: Session, name: str) -> Mapping[str, Any] | None:
         # Of another role's sessions the server may show no more than that they are there.
         "connected": connected or (None if hidden else False),
         "seen": seen,
-        "checkpoint": str(Lsn.of(place)) if place is not None else None,
+        "checkpoint": printable(place) if place is not None else None,
         "checkpoint_stored": updated.isoformat() if updated is not None else None,
         "finished": finished,
         "source": source,

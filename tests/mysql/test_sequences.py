@@ -9,13 +9,11 @@ from contextlib import closing
 import pytest
 
 from cdcd.model.sequence import SequenceDone, SequenceValue
-from connectors.mysql.connect import connect
-from connectors.mysql.sequences import set_sequences
+from connectors.mysql.sink import MysqlSink
 from connectors.mysql.source import MysqlSource
 from connectors.postgres.sink import PostgresSink
 from tests.servers import Database
 from tests.servers.mysql_database import MySQLDatabase
-from tests.servers.roles import APP, PASSWORDS
 
 
 def told(database: MySQLDatabase) -> dict[str, tuple[int | None, bool]]:
@@ -26,8 +24,8 @@ def told(database: MySQLDatabase) -> dict[str, tuple[int | None, bool]]:
 
 def put(to: MySQLDatabase, values: Sequence[SequenceValue], of: str, url: str = "") -> list[SequenceDone]:
     """As a sink does for a source whose own schema is `of`."""
-    with closing(connect(url or to.server.url(to.name, APP, PASSWORDS[APP]))) as connection:
-        return set_sequences(connection, lambda schema: to.name if schema == of else schema, values)
+    with closing(MysqlSink(lambda: url or to.target_url, "test", home=of)) as sink:
+        return sink.set_sequences(values)
 
 
 @pytest.mark.failure("TG-03", "T-DB-1")
