@@ -19,7 +19,7 @@ from cdcd.engine.handover import Parcel
 from cdcd.engine.join import Join
 from cdcd.engine.judge import Judge
 from cdcd.engine.lag import Lag
-from cdcd.engine.ledger import Ledger
+from cdcd.engine.ledger import Ledger, refuse_damaged
 from cdcd.engine.load import Load
 from cdcd.engine.objects import objects
 from cdcd.engine.options import Options, Outcome
@@ -100,6 +100,7 @@ class Attempt:
 
     def _start(self, claim: Claim) -> tuple[Snapshot | None, Checkpoint]:
         self._finished, self._intent = claim.finished, claim.intent
+        refuse_damaged(claim, self._options.name)
         if claim.checkpoint is None:
             self._progress.phase = "checking"
             snapshot, tables, chunks, self._intent = begin(self._source, self._sink, claim, self._options)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from cdcd.contracts import Claim
 from cdcd.engine.judge import by_table
+from cdcd.errors import StateRefused
 from cdcd.model.change import SchemaChange
 from cdcd.model.chunk import Chunk, State
 from cdcd.model.table import Table
@@ -52,3 +54,39 @@ class Ledger:
         """These chunks are now as given."""
         for chunk in chunks:
             self._chunks[chunk.table][chunk.number] = chunk
+
+
+def refuse_damaged(claim: Claim, pipeline: str) -> None:
+    """What is stored is one whole: of half of it nobody can say what is at the target (PO-07)."""
+    if (why := _damage(claim)) is not None:
+        raise StateRefused(
+            "what is stored of this pipeline at the target is not whole",
+            why=why,
+            hint="restore the target, the schema cdcd included, from one backup; or `cdcd drop` and begin a new one",
+            pipeline=pipeline,
+        )
+
+
+def _damage(claim: Claim) -> str | None:
+    if claim.checkpoint is None:
+        return "there are tables, and no checkpoint" if claim.tables or claim.chunks else None
+    if not isinstance(claim.checkpoint, Mapping) or "position" not in claim.checkpoint:
+        return "the checkpoint is none of ours"
+    if claim.identity is None:
+        return "there is a checkpoint, and not of which server"
+    if not claim.tables:
+        return "there is a checkpoint, and no tables"
+    chunks = by_table(claim.chunks)
+    for table in {**chunks, **claim.tables}:
+        if table not in claim.tables:
+            return f"there are chunks of {table}, and not the table"
+        if not _covers(chunks.get(table, ())):
+            return f"chunks of {table} are missing"
+    return None
+
+
+def _covers(chunks: Sequence[Chunk]) -> bool:
+    """Whether these, ascending by number, are a table from end to end."""
+    lows, highs = [chunk.low for chunk in chunks], [chunk.high for chunk in chunks]
+    numbered = [chunk.number for chunk in chunks] == list(range(len(chunks)))
+    return bool(chunks) and numbered and [*lows[1:], None] == highs and lows[0] is None

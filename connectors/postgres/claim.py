@@ -6,11 +6,12 @@ raised, which waits for a commit in flight; then everything is read, in that sam
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from cdcd.contracts import Claim
-from cdcd.errors import CdcdError, Fenced, Transient
+from cdcd.errors import CdcdError, Fenced, StateRefused, Transient
 from cdcd.log import get_logger
 from cdcd.model.chunk import Chunk, State
 from cdcd.model.position import Identity
@@ -19,6 +20,8 @@ from connectors.postgres import control
 from connectors.postgres.sessions import Session
 
 log = get_logger("postgres.claim")
+
+T = TypeVar("T")
 
 _LOCK_NOT_AVAILABLE = "55P03"
 
@@ -137,12 +140,24 @@ def _raise_and_read(session: Session, pipeline: str, owner: str, take_over: bool
     return Claim(
         epoch=epoch,
         checkpoint=stored[0] if stored else None,
-        identity=Identity.from_json(source) if source else None,
-        intent=intent,
+        identity=_read("epochs", lambda: None if source is None else Identity.from_json(source)),
+        intent=_read("epochs", lambda: {**intent}),
         tables=read_tables(session, pipeline),
         chunks=read_chunks(session, pipeline),
         finished=finished,
     )
+
+
+def _read(table: str, make: Callable[[], T]) -> T:
+    """What a control row holds, as ours: somebody may have written into it, or storage may be damaged (PO-07)."""
+    try:
+        return make()
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise StateRefused(
+            f"a row of cdcd.{table} at the target is not as cdcd writes it",
+            why=f"{type(error).__name__}: {error}",
+            hint="restore the target, the schema cdcd included, from one backup; or `cdcd drop` and begin a new one",
+        ) from None
 
 
 def finished(session: Session, pipeline: str) -> bool:
@@ -154,7 +169,7 @@ def read_tables(session: Session, pipeline: str) -> dict[str, Table]:
     rows = session.rows(
         'SELECT definition FROM cdcd.tables WHERE pipeline = %s ORDER BY table_id COLLATE "C"', (pipeline,)
     )
-    tables = (Table.from_json(definition) for (definition,) in rows)
+    tables = _read("tables", lambda: [Table.from_json(definition) for (definition,) in rows])
     return {table.id: table for table in tables}
 
 
@@ -165,7 +180,8 @@ WHERE pipeline = %s ORDER BY table_id COLLATE "C", number
 
 
 def read_chunks(session: Session, pipeline: str) -> list[Chunk]:
-    return [_chunk(*row) for row in session.rows(_CHUNKS, (pipeline,))]
+    rows = session.rows(_CHUNKS, (pipeline,))
+    return _read("chunks", lambda: [_chunk(*row) for row in rows])
 
 
 def _chunk(

@@ -152,7 +152,14 @@ def exist(session: Session) -> bool:
 
 
 def stored_version(session: Session) -> int:
-    return int(session.rows("SELECT version FROM cdcd.version")[0][0])
+    rows = session.rows("SELECT version FROM cdcd.version")
+    if len(rows) != 1:
+        raise StateRefused(
+            f"the control tables at the target have {len(rows)} versions",
+            why="cdcd.version holds exactly one row, unless somebody wrote into it or it is damaged",
+            hint="restore the schema cdcd from a backup, or drop the schema and begin new pipelines",
+        )
+    return int(rows[0][0])
 
 
 def make(session: Session) -> None:

@@ -55,14 +55,12 @@ class Lsn:
     def of(data: Mapping[str, Any] | str) -> Lsn:
         """From `to_json`, or from what a person wrote."""
         try:
+            return Lsn(parse_lsn(data if isinstance(data, str) else data["lsn"]))
+        except (KeyError, TypeError, AttributeError, ValueError):
             if isinstance(data, str):
-                return Lsn(parse_lsn(data))
-            return Lsn(parse_lsn(data["lsn"]))
-        except (KeyError, TypeError, AttributeError):
+                raise UsageError(f"{data!r} is not a position", hint="write it as 0/16B3748") from None
             raise StateRefused(
-                f"a stored position is not one of PostgreSQL's: {dict(data)!r}",  # type: ignore[arg-type]
+                f"a stored position is not one of PostgreSQL's: {data!r}",
                 why="the pipeline's control rows were written for another kind of source",
                 hint="use another pipeline name, or cdcd drop",
             ) from None
-        except ValueError:
-            raise UsageError(f"{data!r} is not a position", hint="write it as 0/16B3748") from None
