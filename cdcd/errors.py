@@ -3,6 +3,7 @@ trying again can help. A traceback is for bugs only.
 
     CdcdError
     ├── UsageError           2  wrong words or configuration; nothing was started
+    │   └── LoginRefused     2  a server takes neither password nor certificate: tried again where it took them before
     ├── CheckFailed          3  `check` found what would go wrong
     ├── Transient            1  trying again can help: deadlock, lock time-out, out of connections, disk full
     │   ├── Unreachable      4  the server does not answer, or the connection ended
@@ -59,6 +60,10 @@ class UsageError(CdcdError):
     """The command line or the configuration is wrong; nothing was started."""
 
     exit_code = 2
+
+
+class LoginRefused(UsageError):
+    """A server refuses the role's login. It may be between two steps of a rotation: changed there, not yet here."""
 
 
 class CheckFailed(CdcdError):

@@ -75,6 +75,8 @@ class Evolve:
     def _resolved(self, change: SchemaChange, chunks: Sequence[Chunk], passing: bool) -> list[SchemaChange]:
         """`passing`: the table has its new name only until the next change."""
         policy, old, new = self._policy, change.old, change.new
+        if new is not None and old.identified and not new.identified:
+            self._refuse_nameless(old, new)
         change = replace(change, policy=policy)
         blank = self._ledger.blank(old.id)
         if new is None:
@@ -103,6 +105,19 @@ class Evolve:
             return [change]
         log.warning("a table's new name is not selected", table=old.id, name=new.id)
         return [change, SchemaChange(new, None, policy=policy)]
+
+    def _refuse_nameless(self, old: Table, new: Table) -> None:
+        """As long as the source is told to send its changes, the application's own would fail (PG-05)."""
+        if any(table.oid == new.oid and table.identified for table in self._source.tables([new.id])):
+            return  # it names them again
+        self._source.publish([table for table in self._ledger.tables.values() if table.id != old.id])
+        raise SchemaChanged(
+            f"{new.id} has lost what names its rows",
+            why="its primary key or replica identity was dropped: the source would refuse UPDATE and DELETE of a table "
+            "whose changes it is to send, so a publication of ours does not hold it any more",
+            hint="give it a primary key again, or REPLICA IDENTITY FULL; what to do next is said by the next run",
+            table=new.id,
+        )
 
     def _cut(self, table: Table) -> tuple[Chunk, ...]:
         """All to be read; by bounds where it is at the source as it is here, else it is cut when it is read."""

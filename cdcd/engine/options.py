@@ -18,7 +18,8 @@ class Options:
     `until`: "caught-up", a position's printable form, or None: for ever. `chunks_per_snapshot` 0: all of a first
     load under one snapshot. `lag_bound`: a snapshot is asked for only when the stream is less than this behind
     (T-PG-23). `idle_seconds` and `idle_bytes`: how far an idle position may run ahead of the stored one. `patience`:
-    how long a finite run goes on trying to reach a server; a daemon never gives up. `where` (by table) and `mask` (by
+    how long a finite run goes on trying to reach a server, which a daemon never gives up, and any run a login that it
+    had before. `where` (by table) and `mask` (by
     table.column): only some rows, and other values, in a load that no stream follows.
     """
 

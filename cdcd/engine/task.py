@@ -11,7 +11,7 @@ from collections.abc import Callable
 from cdcd.contracts import Sink, Source
 from cdcd.engine.attempt import Attempt
 from cdcd.engine.options import Options, Outcome
-from cdcd.errors import CdcdError, Interrupted, Stopped, Transient, Unexplained
+from cdcd.errors import CdcdError, Interrupted, LoginRefused, Stopped, Transient, Unexplained
 from cdcd.log import get_logger
 from cdcd.progress import Progress
 
@@ -78,8 +78,11 @@ class Task:
                     same = [*(what for what in same if what == error.what), error.what]
                     if len(same) >= error.MOST:
                         raise _stopped(error, len(same)) from error
-                patient = not self._options.finite or time.monotonic() - since < self._options.patience
-                if not (error.retryable and patient and lasting):
+                # A password that was right until now is on its way to us: for a while.
+                rotating = isinstance(error, LoginRefused) and self._claimed
+                ends = self._options.finite or rotating
+                patient = not ends or time.monotonic() - since < self._options.patience
+                if not ((error.retryable or rotating) and patient and lasting):
                     raise error
                 tries += 1
                 self._close()  # nothing is held while we wait: no lock, no slot

@@ -105,8 +105,10 @@ def shortcomings(asker: Asker, name: str, by_root: bool, tables: Sequence[Table]
         tables = [table for table in tables if table not in misnamed]
     for table in tables:
         if table.id not in listed:
-            yield finding("PG-PUBLICATION-TABLE", f"the publication does not carry {table.id}", name,
-                          f"ALTER PUBLICATION {quoted} ADD TABLE {qualified(table)}")  # fmt: skip
+            add = f"ALTER PUBLICATION {quoted} ADD TABLE {qualified(table)}"
+            if not table.identified:
+                add = f"ALTER TABLE {qualified(table)} REPLICA IDENTITY FULL; {add}"
+            yield finding("PG-PUBLICATION-TABLE", f"the publication does not carry {table.id}", name, add)
             continue
         again = f"ALTER PUBLICATION {quoted} DROP TABLE {qualified(table)}; " \
                 f"ALTER PUBLICATION {quoted} ADD TABLE {qualified(table)}"  # fmt: skip

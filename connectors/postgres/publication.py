@@ -72,6 +72,9 @@ def plan_publication(asker: Asker, name: str, tables: Sequence[Table]) -> list[s
         statements.append(f"ALTER PUBLICATION {publication} SET ({PUBLISHES})")
     if names and (restricted or set(oids) != {table.oid for table in carried}):
         statements.append(f"ALTER PUBLICATION {publication} SET TABLE {names}")
+    elif oids and not names:
+        gone = ", ".join(name for (name,) in asker.ask(_NAMES, oids))
+        statements.append(f"ALTER PUBLICATION {publication} DROP TABLE {gone}")
     return statements
 
 

@@ -171,13 +171,6 @@ class Look:
             return [SchemaChange(known, _unknown(now, known), reload=True)]
         if rewritten(known, now):
             return [SchemaChange(known, at, reload=True)]
-        if known.key and not (at.key or at.full or now.key or now.full):
-            raise SchemaChanged(
-                f"{known.id} has lost what names its rows",
-                why="its primary key or replica identity was dropped: the source refuses UPDATE and DELETE there",
-                hint=f"give it a primary key again, or: ALTER TABLE {known.id} REPLICA IDENTITY FULL",
-                table=known.id,
-            )
         return [SchemaChange(known, at)] if differences(known, at) else []
 
     def _now(self, oid: int) -> Table | None:

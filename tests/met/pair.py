@@ -1,11 +1,13 @@
 """A source, a target, and the command between them, so that a test says only what happens."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from tests.equality import assert_equal, wait_equal
 from tests.fix_daemon import Daemon
 from tests.servers.database import Database
+from tests.servers.roles import APP, SOURCE, TARGET
 from tests.waiting import wait_until
 
 
@@ -78,3 +80,17 @@ class Pair:
         text = "SELECT (checkpoint #>> '{position,lsn}')::pg_lsn - '0/0' FROM cdcd.checkpoints WHERE pipeline = %s"
         ((place,),) = self.target.admin(text, self.name)
         return int(place)
+
+
+@contextmanager
+def reverse(pair: Pair) -> Iterator[Pair]:
+    """The pair of the other direction, by the roles for it, with the rights that they have not yet."""
+    source, target = replace(pair.target, role=SOURCE), replace(pair.source, role=TARGET)
+    both = source.server, target.server  # asked elsewhere than in the databases, which may be fenced
+    try:
+        both[0].execute(f'GRANT CREATE ON DATABASE "{source.name}" TO {SOURCE}; GRANT {TARGET} TO {SOURCE}')
+        both[1].execute(f'GRANT CREATE, TEMPORARY ON DATABASE "{target.name}" TO {TARGET}; GRANT {APP} TO {TARGET}')
+        yield replace(pair, source=source, target=target)
+    finally:
+        both[0].execute(f"REVOKE {TARGET} FROM {SOURCE}")
+        both[1].execute(f"REVOKE {APP} FROM {TARGET}")

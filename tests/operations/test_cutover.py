@@ -113,7 +113,7 @@ def test_under_load(source_db: Database, target_db: Database, cdcd: Cdcd) -> Non
     with following(cdcd, source_db, target_db), Writers(source_db) as writers:
         wait_until(lambda: writers.count() > 200, 30, "a workload")
         done = cdcd(
-            "cutover", *ends(source_db, target_db), "--fence", "--fence-as", source_db.admin_url, "--json"
+            "cutover", *ends(source_db, target_db), "--fence", "--fence-as", source_db.owner_url, "--json"
         )
         done.wait(0, 60)
         acknowledged = [set(some) for some in writers.acknowledged]
@@ -145,7 +145,7 @@ def test_the_reverse_pipeline_that_the_record_names(source_db: Database, target_
     in nobody's way where nothing is loaded."""
     source_db.sql("CREATE TABLE kind (id int PRIMARY KEY); CREATE TABLE thing (id int PRIMARY KEY REFERENCES kind)")
     with following(cdcd, source_db, target_db):
-        done = cdcd("cutover", *ends(source_db, target_db), "--fence", "--fence-as", source_db.admin_url, "--json")
+        done = cdcd("cutover", *ends(source_db, target_db), "--fence", "--fence-as", source_db.owner_url, "--json")
         done.wait(0, 60)
     later = shlex.split(done.json()["way_back"]["later"][0])
     back = later[later.index("--name") + 1]

@@ -218,7 +218,8 @@ class TestCheck:
     def test_settings_of_the_server(self) -> None:
         settings = {"wal_level": "replica", "max_replication_slots": 1, "max_wal_senders": 1}
         with Postgres.start(18, settings=settings) as server:
-            source = PostgresSource(server.url(), NAME)
+            make_roles(server)
+            source = PostgresSource(make_source(server).url, NAME)
             assert self.ids(source.check([])) == {"PG-WAL-LEVEL", "PG-SLOTS", "PG-SENDERS"}
             source.close()
 

@@ -1,6 +1,7 @@
 """A PostgreSQL server of our own: initdb, start, stop, kill, restart, in the directory of the run."""
 
 import os
+import re
 import shutil
 import signal
 import socket
@@ -28,9 +29,13 @@ DEFAULTS: Mapping[str, Any] = {
     "max_connections": 200,
     "shared_buffers": "64MB",
     "logging_collector": "off",
+    "log_connections": "on",
     "log_line_prefix": "%m [%p] %q%a %u@%d ",
     "restart_after_crash": "on",
 }
+
+_MIGHTY = re.compile(r"connection authorized: user=postgres .*application_name=cdcd(?! cutover).*")
+"""A session of cdcd's as superuser, but for the fence of a cut-over, whose role a person names."""
 
 
 def free_port() -> int:
@@ -238,7 +243,9 @@ class Postgres(Server):
     def remove(self) -> None:
         """Stop the server at once and delete its directory."""
         self.stop("immediate")
+        mighty = _MIGHTY.findall(self.log_text())
         shutil.rmtree(self.directory, ignore_errors=True)
+        assert not mighty, f"cdcd ran as a superuser, {len(mighty)} times: {mighty[0]}"
 
     def log_text(self) -> str:
         return self.log.read_text(errors="replace") if self.log.exists() else ""
