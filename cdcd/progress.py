@@ -27,7 +27,8 @@ class Progress:
 
     `load_*` speak of the chunks that this process brought in; `reading` holds the counts of those in flight
     (Blocks.counts, kept by the loaders themselves), by chunk id. `load_total_bytes` is an estimate of all.
-    `lag_seconds` is the age of the newest change applied while the stream is behind, else 0.
+    `lag_seconds` is the age of the newest change applied while the stream is behind, else 0; as `lag` it grows while
+    nothing is known: `unknown_since`, by our clock, all that the source had was at the target for the last time.
     `answers` grows with each answer of either end to the questions that are asked every second or so.
     `last_error` is emptied when the pipeline flows again; `retries` only grows.
     `threads` holds those that must be alive; the engine takes them out before it lets them end.
@@ -48,6 +49,7 @@ class Progress:
     transactions: int = 0
     lag_bytes: int = 0
     lag_seconds: float = 0.0
+    unknown_since: float | None = None
     held_bytes: int = 0
     position: str = ""
     durable_position: str = ""
@@ -89,6 +91,18 @@ class Progress:
     def dead(self) -> list[str]:
         """Threads that ended without leave."""
         return [name for name, thread in list(self.threads.items()) if not thread.is_alive()]
+
+    @property
+    def lag(self) -> float:
+        """Seconds behind, at most, as far as anything is known."""
+        if self.unknown_since is None:
+            return self.lag_seconds
+        return max(self.lag_seconds, self.clock() - self.unknown_since)
+
+    def lose_sight(self) -> None:
+        """An attempt ended in an error: how far behind we are is not known until the stream has told."""
+        if self.consistent and self.unknown_since is None:
+            self.unknown_since = self.clock() - self.lag_seconds
 
     def sentence(self) -> str:
         """What a person wants to know, for example:
@@ -136,6 +150,8 @@ class Progress:
         """All of it as plain values: for `/status`, for metrics, and for the supervisor of this process."""
         plain = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in _LIVE}
         plain |= {
+            "lag_seconds": self.lag,
+            "stale": self.unknown_since is not None,
             "load_rows": self.rows_read,
             "load_bytes": self.bytes_read,
             "load_rate": round(self.load_rate),
@@ -147,7 +163,7 @@ class Progress:
         return plain
 
 
-_LIVE = {"reading", "threads", "clock", "_load", "_stream"}
+_LIVE = {"unknown_since", "reading", "threads", "clock", "_load", "_stream"}
 
 
 class Meter:

@@ -6,6 +6,7 @@ everything else: tickets, snapshots, joins, wishes. Nothing here waits longer th
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import deque
@@ -42,6 +43,9 @@ FAR = 1 << 20
 
 ASK_AGAIN = 0.05
 """Seconds between two questions for what is durable, while there is work."""
+
+STANDSTILL = 5.0
+"""Seconds of a load, at least, in which chunks are begun while tables that are in wait for the stream."""
 
 
 class Attempt:
@@ -184,8 +188,9 @@ class Attempt:
 
     # --- load ---------------------------------------------------------------------------------------------------
 
-    def _load(self, snapshot: Snapshot, place: Position) -> None:
-        """The stream stands at `place`, which is stored. Read what is given to the snapshot, and write it."""
+    def _load(self, snapshot: Snapshot, place: Position, within: float = math.inf) -> None:
+        """The stream stands at `place`, which is stored. Read what is given to the snapshot, as far as it is begun
+        `within` so many seconds, and write it."""
         self._progress.phase = "loading"
         given = self._ledger.unread
         if self._options.chunks_per_snapshot:
@@ -193,7 +198,7 @@ class Attempt:
         forms = {table: self._sink.forms(self._ledger.tables[table]) for table in {chunk.table for chunk in given}}
         load = Load(snapshot, self._sink, self._ledger.tables, forms, self._progress)
         try:
-            loaded = load.run(given, self._options.loaders, self._stopping)
+            loaded = load.run(given, self._options.loaders, self._stopping, within)
         except PoisonRow as error:
             self._widen(error)
             raise
@@ -330,7 +335,9 @@ class Attempt:
         if self._bring_up(looked_at, position):
             snapshot.close()  # it is older than the publication of a table that it would be read for
         else:
-            self._load(snapshot, position)
+            # Who follows a table that is in does not wait for the others: no longer than this snapshot was waited for.
+            waiting = any(all(c.state is State.IN for c in its) for its in self._ledger.by_table().values())
+            self._load(snapshot, position, max(STANDSTILL, seek.took) if waiting else math.inf)
             self._finish_if_consistent()
             self._set_until(reader)
         self._progress.phase = phase
@@ -392,6 +399,8 @@ class Attempt:
         self._lag.at(position)
         self._progress.durable_position = str(position)
         self._progress.lag_bytes, self._progress.lag_seconds = self._lag.bytes, self._lag.seconds
+        if self._lag.known:
+            self._progress.unknown_since = None
         if self._progress.phase == "catching up" and self._lag.known and not self._lag.bytes:
             self._progress.phase = "streaming"
 

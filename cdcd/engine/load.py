@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
@@ -36,9 +38,13 @@ class Load:
         self.outgrown: set[str] = set()
         """Tables that the snapshot holds in another shape."""
 
-    def run(self, chunks: Sequence[Chunk], loaders: int, stopping: threading.Event) -> list[Chunk]:
-        """The chunks that are in now. Fewer than asked for when the snapshot was lost: the others are unread still.
-        Any other error is raised after all loaders have ended."""
+    def run(
+        self, chunks: Sequence[Chunk], loaders: int, stopping: threading.Event, within: float = math.inf
+    ) -> list[Chunk]:
+        """The chunks that are in now. Fewer than asked for when the snapshot was lost, or where they were not begun
+        `within` so many seconds: the others are unread still. Any other error is raised after all loaders have
+        ended."""
+        until = time.monotonic() + within
         loaded: list[Chunk] = []
         failure: BaseException | None = None
         with ThreadPoolExecutor(max_workers=loaders, thread_name_prefix="loader") as pool:
@@ -61,6 +67,7 @@ class Load:
                     self._sink.interrupt()
                 if failure is not None:
                     self._snapshot.interrupt()
+                if failure is not None or time.monotonic() > until:
                     for future in pending:
                         future.cancel()
         if failure is not None and not isinstance(failure, SnapshotLost):

@@ -8,6 +8,7 @@ still.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Sequence
 
 from cdcd.contracts import Snapshot, Source
@@ -22,12 +23,15 @@ class Seek:
     """At most one snapshot is asked for at a time. `step` never waits."""
 
     ATTEMPTS = 3
+    took = 0.0
+    """Seconds, from the wish to the snapshot that was taken."""
 
     def __init__(self, source: Source, reader: Reader) -> None:
         self._source = source
         self._reader = reader
         self._attempts = 0
         self._tables: Sequence[Table] = ()
+        self._since = 0.0
         self._asking: _Asking | None = None
         self._order: Order | None = None
         self._snapshot: Snapshot | None = None
@@ -40,6 +44,8 @@ class Seek:
     def ask(self, tables: Sequence[Table]) -> None:
         """Begin, for a snapshot of these; `step` goes on with it."""
         self._tables = list(tables)
+        if not self._attempts:
+            self._since = time.monotonic()
         self._attempts += 1
         if self._attempts >= self.ATTEMPTS:
             self._order = self._reader.stand()
@@ -67,7 +73,7 @@ class Seek:
         assert self._snapshot is not None
         snapshot, self._snapshot = self._snapshot, None
         self._order = None  # its answer is known: the stream stands
-        self._attempts = 0
+        self._attempts, self.took = 0, time.monotonic() - self._since
         return snapshot
 
     def close(self) -> None:

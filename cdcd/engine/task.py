@@ -129,6 +129,7 @@ class Task:
         self.progress.last_error = str(error)
         self.progress.retries += 1
         self.progress.phase = "waiting"
+        self.progress.lose_sight()
         log.warning("trying again", error=error.name, what=str(error), pause=round(pause, 1), tries=tries)
         self._stopping.wait(pause)
 

@@ -23,6 +23,7 @@ FINDINGS: dict[str, tuple[str, str]] = {
         "warning", "`idle_replication_slot_timeout`: a slot that nobody reads for so long is invalidated."
     ),
     "PG-WAL-HELD": ("warning", "The slot holds back half of what the server keeps for it, or of the disk, or more."),
+    "PG-XMIN-HELD": ("warning", "The slot holds back the catalogue for more than half of `autovacuum_freeze_max_age`."),
     "PG-SPILL": (
         "warning", "`logical_decoding_work_mem` is small: transactions beyond it go through the source's disk."
     ),

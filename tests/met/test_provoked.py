@@ -16,12 +16,12 @@ from tests.servers.database import make_source
 from tests.waiting import wait_until
 
 T = "CREATE TABLE t (id int PRIMARY KEY, x text); INSERT INTO t SELECT i, 'x' FROM generate_series(1, 10) i"
-ROWS = "INSERT INTO t SELECT i, repeat('y', 200) FROM generate_series(%s, %s) i"
+ROWS = "INSERT INTO t SELECT i, repeat('y', 20) FROM generate_series(%s, %s) i"
 MANY = """
 DO $$ BEGIN
     FOR n IN 1..300 LOOP
         BEGIN
-            INSERT INTO t VALUES (100000 + n, repeat('z', 300));
+            INSERT INTO t VALUES (1000000 + n, repeat('z', 300));
             IF n % 3 = 0 THEN RAISE EXCEPTION 'no'; END IF;
         EXCEPTION WHEN raise_exception THEN NULL;
         END;
@@ -32,7 +32,8 @@ END $$
 
 @pytest.mark.failure("PG-10", "PG-11", "PG-12")
 def test_transactions_that_interleave_and_spill(pair: Pair) -> None:
-    """Each is larger than the source's memory for decoding; one is rolled back, another has 300 subtransactions."""
+    """Each of 50,000 rows, more than the source's memory for decoding; one is rolled back, another has 300
+    subtransactions."""
     pair.source.sql(T)
     pair.source.admin(f'ALTER DATABASE "{pair.source.name}" SET logical_decoding_work_mem = \'64kB\'')
     daemon = pair.follow()
@@ -42,9 +43,9 @@ def test_transactions_that_interleave_and_spill(pair: Pair) -> None:
         connection.autocommit = False
     for step in range(10):
         for number, connection in enumerate(open_ones):
-            low = (number + 1) * 10_000 + step * 200
+            low = (number + 1) * 100_000 + step * 5000
             with connection.cursor() as cursor:
-                cursor.execute(ROWS, (low, low + 199))
+                cursor.execute(ROWS, (low, low + 4999))
     open_ones[0].rollback()
     open_ones[1].commit()
     pair.source.sql(MANY)
@@ -53,7 +54,7 @@ def test_transactions_that_interleave_and_spill(pair: Pair) -> None:
     for connection in open_ones:
         connection.close()
     pair.wait_equal("public.t")
-    assert pair.target.sql("SELECT count(*) FROM t") == [(10 + 2 * 2000 + 200,)]
+    assert pair.target.sql("SELECT count(*) FROM t") == [(10 + 2 * 50_000 + 200,)]
     pair.source.sql("DELETE FROM t WHERE id < 5")
     wait_until(lambda: pair.confirmed() >= last > before, 30, "the slot to be told of the last commit")
     daemon.stop()

@@ -124,3 +124,32 @@ def test_a_source_that_answers_nothing_is_not_called_well(
     wait_until(lambda: target_db.sql("SELECT 1 FROM t") != [], what="the row")
     wait_until(lambda: asked.get("/healthz")[0] == 200, what="health again")
     daemon.stop()
+
+
+@pytest.mark.failure("T-DB-6")
+def test_position_and_lag_while_the_target_is_away(
+    source_db: Database, target_db: Database, target_proxy: Proxy, cdcd: Cdcd, tmp_path: Path
+) -> None:
+    """What was known last, marked as stale, and a lag that grows; the source is let go, and gone on with later."""
+    source_db.sql("CREATE TABLE t (id int PRIMARY KEY)")
+    asked, file = Asked(), tmp_path / "cdcd.toml"
+    file.write_text(
+        f'[http]\nlisten = "127.0.0.1:{asked.port}"\n[[pipeline]]\nname = "{source_db.name}"\n'
+        f'from = "{source_db.url}"\nto = "{target_proxy.url(target_db.url)}"\n'
+    )
+    daemon = cdcd("run", "-c", str(file))
+    wait_until(lambda: asked.get("/readyz")[0] == 200, what="readiness")
+    assert asked.status()["stale"] is False
+    target_proxy.refuse()
+    target_proxy.cut()
+    source_db.sql("INSERT INTO t VALUES (1)")
+    wait_until(lambda: asked.status()["lag_seconds"] > 3, what="the lag to grow")
+    told = asked.status()
+    assert told["stale"] is True and told["durable_position"] and told["phase"] in ("waiting", "claiming")
+    assert asked.metric("cdcd_failing") == 1 and asked.metric("cdcd_lag_seconds") > 3
+    slot = "SELECT active FROM pg_replication_slots WHERE slot_name = %s"
+    wait_until(lambda: source_db.admin(slot, f"cdcd_{source_db.name}") == [(False,)], what="the slot to be let go")
+    target_proxy.clear()
+    wait_until(lambda: target_db.sql("SELECT 1 FROM t") != [], what="the row")
+    wait_until(lambda: not asked.status()["stale"] and asked.status()["lag_seconds"] < 3, what="what is known again")
+    daemon.stop()

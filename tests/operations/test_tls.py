@@ -42,9 +42,10 @@ def places() -> Path:
 
 @pytest.fixture(scope="module")
 def server(places: Path) -> Iterator[Postgres]:
-    """It calls itself localhost."""
+    """It calls itself localhost, and speaks TLS 1.3 only."""
     certificate = _certificate(places, "server", "localhost")
     settings = {"ssl": "on", "ssl_cert_file": certificate, "ssl_key_file": certificate.with_suffix(".key")}
+    settings["ssl_min_protocol_version"] = "TLSv1.3"
     with Postgres.start(15, settings=settings) as started:
         make_roles(started)
         yield started
@@ -74,8 +75,8 @@ def test_verified_and_a_certificate_that_is_renewed(
     daemon = cdcd(*words(source, target_db, source_url=url))
     daemon.wait_said("stream started")
     arrives(daemon, source, target_db, "INSERT INTO t VALUES (1000, 'a')", "SELECT 1 FROM t WHERE id = 1000")
-    used = "SELECT bool_and(s.ssl) FROM pg_stat_ssl s JOIN pg_stat_activity a USING (pid) WHERE a.usename = %s"
-    assert source.admin(used, source.role) == [(True,)]
+    used = "SELECT DISTINCT s.version FROM pg_stat_ssl s JOIN pg_stat_activity a USING (pid) WHERE a.usename = %s"
+    assert source.admin(used, source.role) == [("TLSv1.3",)]
     _certificate(places, "server", "localhost")
     shutil.copy(places / "server.crt", trusted)
     server.reload()
@@ -115,8 +116,8 @@ def test_a_stream_of_all_kinds_of_changes(source: Database, target_db: Database,
     assert_equal(source, target_db, ["public.t"])
 
 
-def test_another_host_and_an_unknown_authority(
-    source: Database, target_db: Database, places: Path, cdcd: Cdcd
+def test_another_host_an_unknown_authority_and_a_certificate_that_is_over(
+    source: Database, server: Postgres, target_db: Database, places: Path, cdcd: Cdcd
 ) -> None:
     wrong_host = _asked(source, "127.0.0.1", sslmode="verify-full", sslrootcert=places / "server.crt")
     told = cdcd(*words(source, target_db, "--until", "caught-up", "--patience", "0", source_url=wrong_host)).wait(4)
@@ -125,6 +126,13 @@ def test_another_host_and_an_unknown_authority(
     unknown = _asked(source, "localhost", sslmode="verify-full", sslrootcert=stranger)
     told = cdcd(*words(source, target_db, "--until", "caught-up", "--patience", "0", source_url=unknown)).wait(4)
     assert "certificate verify failed" in told
+    certificate = _certificate(places, "server", "localhost")
+    signed = ["-signkey", str(certificate.with_suffix(".key")), "-days", "-1", "-out", str(certificate)]
+    subprocess.run(["openssl", "x509", "-in", str(certificate), *signed], check=True, capture_output=True)
+    server.reload()
+    over = _asked(source, "localhost", sslmode="verify-full", sslrootcert=places / "server.crt")
+    told = cdcd(*words(source, target_db, "--until", "caught-up", "--patience", "0", source_url=over)).wait(4)
+    assert "certificate verify failed" in told  # libpq says no more
     missing = _asked(source, "localhost", sslmode="verify-full", sslrootcert=places / "no-such-file")
     told = cdcd(*words(source, target_db, source_url=missing)).wait(2)
     assert "no-such-file" in told

@@ -148,7 +148,7 @@ def test_tables_that_cannot_be_carried(source_db: Database) -> None:
         assert (finding.id, finding.level) == (wanted, "error")
     (finding,) = told(source_db, "public.scr*")
     assert finding.level == "error"
-    source_db.sql(finding.mend)
+    source_db.sql(finding.mend)  # SET LOGGED
     examined = looked(source_db, "public.scr*")
     assert (examined.findings, [table.id for table in examined.tables]) == ([], ["public.scratch"])
 
@@ -167,7 +167,7 @@ def strict() -> Iterator[Database]:
     """A source on a server that drops slots early, decodes through its disk, and has prepared transactions."""
     settings = {
         "max_slot_wal_keep_size": "48MB", "idle_replication_slot_timeout": "1h", "logical_decoding_work_mem": "1MB",
-        "max_prepared_transactions": 2, "autovacuum": "off",
+        "max_prepared_transactions": 2, "autovacuum": "off", "autovacuum_freeze_max_age": 100000,
     }  # fmt: skip
     with Postgres.start(18, settings=settings) as server:
         make_roles(server)
@@ -220,6 +220,24 @@ def test_log_held_back(strict: Database) -> None:
         assert strict.server.slots(strict.name) == [slot]
     finally:
         strict.server.drop_slots(strict.name)
+
+
+@pytest.mark.failure("PG-24")
+def test_catalogue_held_back(strict: Database) -> None:
+    """100,000 small transactions, those of temporary tables among them, that no reader of the slot has passed."""
+    slot = f"cdcd_{NAME}"
+    strict.sql("CREATE TABLE IF NOT EXISTS t (id int PRIMARY KEY)")
+    strict.admin("SELECT pg_create_logical_replication_slot(%s, 'pgoutput')", slot)
+    try:
+        assert ids(told(strict)) == LIMITS
+        strict.sql("DO $$ BEGIN FOR n IN 1..1000 LOOP CREATE TEMP TABLE tt (); DROP TABLE tt; COMMIT; END LOOP; END $$")
+        strict.sql("DO $$ BEGIN FOR n IN 1..99000 LOOP PERFORM pg_current_xact_id(); COMMIT; END LOOP; END $$")
+        (held,) = (finding for finding in told(strict) if finding.id not in LIMITS)
+        assert (held.id, held.level) == ("PG-XMIN-HELD", "warning")
+        assert "autovacuum_freeze_max_age = 100000" in held.evidence
+    finally:
+        strict.server.drop_slots(strict.name)
+    assert ids(told(strict)) == LIMITS
 
 
 @pytest.mark.failure("T-DB-4")

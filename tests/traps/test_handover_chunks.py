@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import pytest
 
+from cdcd.engine import attempt
+from cdcd.engine.seek import Seek
 from cdcd.model.chunk import Chunk
 from tests.equality import assert_equal
 from tests.servers.database import Database
@@ -220,3 +222,29 @@ def test_text_keys_are_cut_and_judged_in_the_servers_order(source_db15: Database
         pipeline.caught_up()
         assert pipeline.progress.retries == 0
     assert_equal(source_db15, target_db15, ["public.words"])
+
+
+@pytest.mark.failure("SN-10")
+def test_a_table_that_joins_does_not_hold_up_the_others(
+    source_db: Database, target_db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Chunk by chunk the stream goes on in between, once they take longer than is waited for. Off: `within`."""
+    monkeypatch.setattr(attempt, "STANDSTILL", 0.0)
+    monkeypatch.setattr(Seek, "took", property(lambda self: 0.0, lambda self, seconds: None))
+    source_db.sql("CREATE TABLE t (id int PRIMARY KEY)")
+    seen: list[int] = []
+
+    def read(chunk: Chunk) -> None:
+        if chunk.table == "public.big":
+            seen.append(target_db.sql("SELECT count(*) FROM t")[0][0])
+            source_db.sql("INSERT INTO t VALUES (%s)", len(seen))
+
+    pipeline = Handled(source_db, target_db, loaders=1)
+    pipeline.hands.cuts["public.big"] = ("id", ["100", "200", "300"])
+    with pipeline:
+        pipeline.equal("public.t")
+        pipeline.hands.before_read = read
+        source_db.sql("CREATE TABLE big (id int PRIMARY KEY); INSERT INTO big SELECT generate_series(1, 400)")
+        pipeline.until(lambda: pipeline.states("public.big") == ["in"] * 4, "the new table")
+        pipeline.equal("public.t", "public.big")
+    assert seen == [0, 1, 2, 3]

@@ -37,6 +37,21 @@ def test_a_stream_in_one_sentence() -> None:
     assert "2.5 MB behind, 3 min" in progress.sentence()
 
 
+def test_the_lag_grows_while_it_is_not_known() -> None:
+    """From what it was when the last attempt ended; a pipeline that was never consistent has none."""
+    clock = Clock()
+    progress = Progress(clock=clock, phase="waiting", lag_seconds=2, consistent=True)
+    progress.lose_sight()
+    clock.now += 60
+    progress.lose_sight()
+    assert (progress.snapshot()["lag_seconds"], progress.snapshot()["stale"]) == (62, True)
+    progress.lag_seconds, progress.unknown_since = 0, None
+    assert (progress.snapshot()["lag_seconds"], progress.snapshot()["stale"]) == (0, False)
+    first = Progress(clock=clock, phase="waiting")
+    first.lose_sight()
+    assert not first.snapshot()["stale"]
+
+
 def test_an_error_is_told_by_its_first_line() -> None:
     progress = Progress(phase="waiting", last_error="gone away\n  why: x", retries=3)
     assert progress.sentence() == "waiting: to try again; gone away (tried again 3 times)"
