@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from cdcd.errors import (
     CdcdError,
     Conflict,
+    LoginRefused,
     PoisonRow,
     SnapshotLost,
     StateRefused,
@@ -87,7 +88,7 @@ class TestErrors:
             ("42501", Stopped),
             ("42P01", Stopped),
             ("XX001", Stopped),
-            ("28P01", UsageError),
+            ("28P01", LoginRefused),
             ("72000", SnapshotLost),
         ],
     )
@@ -101,7 +102,7 @@ class TestErrors:
     @pytest.mark.parametrize(
         ("words", "kind"),
         [
-            ('FATAL:  password authentication failed for user "x"', UsageError),
+            ('FATAL:  password authentication failed for user "x"', LoginRefused),
             ('FATAL:  database "x" does not exist', UsageError),
             ("FATAL:  sorry, too many clients already", Transient),
             ("FATAL:  the database system is starting up", Unreachable),
