@@ -108,8 +108,9 @@ class Evolve:
 
     def _refuse_nameless(self, old: Table, new: Table) -> None:
         """As long as the source is told to send its changes, the application's own would fail (PG-05)."""
-        if any(table.oid == new.oid and table.identified for table in self._source.tables([new.id])):
-            return  # it names them again
+        now = next((table for table in self._source.tables([new.id]) if table.oid == new.oid), None)
+        if now is None or now.identified or not any(one.level == "error" for one in self._source.check([now])):
+            return  # gone, or it names them again, or the source can do without
         self._source.publish([table for table in self._ledger.tables.values() if table.id != old.id])
         raise SchemaChanged(
             f"{new.id} has lost what names its rows",
