@@ -75,7 +75,7 @@ class Evolve:
     def _resolved(self, change: SchemaChange, chunks: Sequence[Chunk], passing: bool) -> list[SchemaChange]:
         """`passing`: the table has its new name only until the next change."""
         policy, old, new = self._policy, change.old, change.new
-        if new is not None and old.identified and not new.identified:
+        if new is not None and (new.full or not new.key):
             self._refuse_nameless(old, new)
         change = replace(change, policy=policy)
         blank = self._ledger.blank(old.id)
@@ -109,14 +109,16 @@ class Evolve:
     def _refuse_nameless(self, old: Table, new: Table) -> None:
         """As long as the source is told to send its changes, the application's own would fail (PG-05)."""
         now = next((table for table in self._source.tables([new.id]) if table.oid == new.oid), None)
-        if now is None or now.identified or not any(one.level == "error" for one in self._source.check([now])):
-            return  # gone, or it names them again, or the source can do without
+        if now is None or (now.key and not now.full):
+            return  # it is gone, or names its rows again
+        errors = [one for one in self._source.check([now]) if one.level == "error" and now.id in one.message]
+        if not errors:
+            return  # the source can do without a key
         self._source.publish([table for table in self._ledger.tables.values() if table.id != old.id])
         raise SchemaChanged(
             f"{new.id} has lost what names its rows",
-            why="its primary key or replica identity was dropped: the source would refuse UPDATE and DELETE of a table "
-            "whose changes it is to send, so a publication of ours does not hold it any more",
-            hint="give it a primary key again, or REPLICA IDENTITY FULL; what to do next is said by the next run",
+            why=f"[{errors[0].id}] {errors[0].message}; so a publication of ours does not hold it any more",
+            hint=f"{errors[0].mend}; what to do next is said by the next run",
             table=new.id,
         )
 

@@ -117,12 +117,6 @@ class Table:
         return tuple(column for column in self.columns if column.generated is None)
 
     @property
-    def identified(self) -> bool:
-        """Whether the source names its old rows at all. Followed though it does not, it would refuse the application's
-        own UPDATE and DELETE (PG-05)."""
-        return bool(self.key) or self.full
-
-    @property
     def key_columns(self) -> tuple[Column, ...]:
         """The key's columns, in key order."""
         by_name = {column.name: column for column in self.columns}

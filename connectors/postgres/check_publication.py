@@ -9,6 +9,7 @@ from cdcd.model.table import Table
 from connectors.postgres.ask import Asker
 from connectors.postgres.findings import finding
 from connectors.postgres.names import qualified, quote_identifier
+from connectors.postgres.publication import has_identity
 
 _PUBLICATION = """
 SELECT array_remove(ARRAY[CASE WHEN NOT pubinsert THEN 'insert' END, CASE WHEN NOT pubupdate THEN 'update' END,
@@ -106,7 +107,7 @@ def shortcomings(asker: Asker, name: str, by_root: bool, tables: Sequence[Table]
     for table in tables:
         if table.id not in listed:
             add = f"ALTER PUBLICATION {quoted} ADD TABLE {qualified(table)}"
-            if not table.identified:
+            if not has_identity(table, asker.version):
                 add = f"ALTER TABLE {qualified(table)} REPLICA IDENTITY FULL; {add}"
             yield finding("PG-PUBLICATION-TABLE", f"the publication does not carry {table.id}", name, add)
             continue
