@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -80,6 +81,16 @@ class Daemon:
         told = self.output.read_text()
         assert told, f"exit {self.process.returncode}, and nothing on stdout:\n{self.text()[-4000:]}"
         return json.loads(told)
+
+    def most_memory(self) -> int:
+        """The most memory that its processes ever held, added up, in bytes."""
+        statuses = (Path(f"/proc/{pid}/status").read_text() for pid in _family(self.process.pid))
+        return sum(1024 * int(re.findall(r"^VmHWM:\s+(\d+) kB", one, re.MULTILINE)[0]) for one in statuses)
+
+
+def _family(pid: int) -> list[int]:
+    children = [child for task in Path(f"/proc/{pid}/task").glob("*/children") for child in task.read_text().split()]
+    return [pid, *(member for child in children for member in _family(int(child)))]
 
 
 @pytest.fixture

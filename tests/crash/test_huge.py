@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
 from tests.crash.following import Cdcd, words
 from tests.equality import assert_equal
-from tests.fix_daemon import Daemon
 from tests.servers import Database
 from tests.servers.proxy import Direction, Message, Proxy
 from tests.waiting import wait_until
@@ -19,20 +16,6 @@ SMALL, LARGE = 100_000, 400_000
 MOST = 300e6
 GROWTH = 40e6
 """Bytes. A transaction of LARGE held in memory would take more than 100 MB more than one of SMALL."""
-
-
-def _family(pid: int) -> list[int]:
-    children = [child for task in Path(f"/proc/{pid}/task").glob("*/children") for child in task.read_text().split()]
-    return [pid, *(member for child in children for member in _family(int(child)))]
-
-
-def _most(daemon: Daemon) -> int:
-    """The most memory that the daemon's processes ever held, added up, in bytes."""
-    found = 0
-    for pid in _family(daemon.process.pid):
-        status = Path(f"/proc/{pid}/status").read_text()
-        found += 1024 * int(re.findall(r"^VmHWM:\s+(\d+) kB", status, re.MULTILINE)[0])
-    return found
 
 
 @pytest.mark.timeout(240)
@@ -47,7 +30,7 @@ def test_memory_does_not_grow_with_a_transaction(source_db: Database, target_db:
         rows = "SELECT i, repeat(md5(i::text), 3), now(), i / 7.0 FROM generate_series(%s, %s) i"
         source_db.sql(f"INSERT INTO t {rows}", first, last)
         wait_until(lambda: target_db.sql("SELECT 1 FROM t WHERE id = %s", last) != [], 100, f"row {last}")
-        return _most(daemon)
+        return daemon.most_memory()
 
     small = through(1, SMALL)
     large = through(SMALL + 1, SMALL + LARGE)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
+from pathlib import Path
 
 import pytest
 
 from tests.fix_daemon import Daemon
+from tests.house import text
 from tests.servers import Database
 from tests.servers.mysql_database import MySQLDatabase
 from tests.waiting import wait_until
@@ -25,11 +29,20 @@ SELECT x.n, CONCAT('état ', x.n % 7), x.n / 7, x.n / 3, IF(x.n % 5, CONCAT('a\\
        '2000-02-29' + INTERVAL x.n DAY
 FROM (WITH RECURSIVE s (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < 1000) SELECT n FROM s) x
 """
+SECTION = re.search(r"## From MySQL and MariaDB\n(.*?)\n## ", text(Path("README.md")), re.DOTALL)
+assert SECTION is not None
+STATEMENTS = re.findall(r"^    ((?:CREATE|GRANT) .*?);", SECTION[1], re.MULTILINE)
 THERE = "SELECT * FROM orders ORDER BY id"
 
 
-def arguments(source: MySQLDatabase, target: Database, *more: str) -> list[str]:
-    return ["run", "--from", source.url, "--to", target.url, "--name", source.name, *more]
+@contextmanager
+def readme_user(database: MySQLDatabase) -> Iterator[str]:
+    """The URL of the user that the README makes, by exactly its SQL, under another name as servers are shared."""
+    name = f"cdcd_{database.name[-20:]}"
+    for statement in STATEMENTS:
+        database.admin(re.sub(r"\bcdcd\b", name, statement.replace(" shop.*", f" `{database.name}`.*")))
+    yield database.server.url(database.name, name, "secret")
+    database.admin(f"DROP USER {name}")
 
 
 def rows(source: MySQLDatabase, target: Database) -> tuple[list[object], list[object]]:
@@ -50,11 +63,16 @@ def plain(value: object) -> object:
 def test_a_table_is_copied_and_followed(
     mysql_db: MySQLDatabase, target_db: Database, cdcd: Callable[..., Daemon]
 ) -> None:
+    with readme_user(mysql_db) as url:
+        follow(mysql_db, target_db, cdcd, ["run", "--from", url, "--to", target_db.url, "--name", mysql_db.name])
+
+
+def follow(mysql_db: MySQLDatabase, target_db: Database, cdcd: Callable[..., Daemon], words: Sequence[str]) -> None:
     mysql_db.sql(TABLE, SOME)
-    cdcd(*arguments(mysql_db, target_db, "--until", "caught-up")).wait(0)
+    cdcd(*words, "--until", "caught-up").wait(0)
     here, there = rows(mysql_db, target_db)
     assert len(here) == 1000 and here == there
-    daemon = cdcd(*arguments(mysql_db, target_db))
+    daemon = cdcd(*words)
     daemon.wait_said("stream started")
     mysql_db.sql(
         SOME, "UPDATE orders SET note = 'x', total = -total WHERE id % 3 = 0", "DELETE FROM orders WHERE id % 4 = 0",
@@ -63,6 +81,6 @@ def test_a_table_is_copied_and_followed(
     wait_until(lambda: (ends := rows(mysql_db, target_db))[0] == ends[1], 30, "the changes to arrive")
     daemon.kill()
     mysql_db.sql("UPDATE orders SET state = 'late' WHERE id % 2 = 1", SOME)
-    cdcd(*arguments(mysql_db, target_db, "--until", "caught-up")).wait(0)
+    cdcd(*words, "--until", "caught-up").wait(0)
     here, there = rows(mysql_db, target_db)
     assert here == there
