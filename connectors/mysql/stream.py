@@ -92,6 +92,7 @@ class Stream:
         # Layouts as the log told them, by the log's number of the table.
         self._maps: dict[bytes, bytes] = {}
         self._codes: dict[bytes, ImageCode | None] = {}
+        self._made: dict[bytes, ImageCode] = {}  # by layout, which each file of the log tells anew
         self._origins: dict[bytes, str] = {}
         # What the open Rows of the group take.
         self._group: Group | None = None
@@ -109,6 +110,7 @@ class Stream:
     def carry(self, fillings: Mapping[str, Filling]) -> None:
         """These tables, and no others, from now on; between two transactions, or behind "altered"."""
         self._fillings = dict(fillings)
+        self._made.clear()
         self._forget_maps()
 
     # --- the loop -------------------------------------------------------------------------------------------------
@@ -339,11 +341,11 @@ class Stream:
     def _map(self, table: bytes, body: bytes) -> None:
         """A table map that we do not know."""
         name = ".".join(name_of(body))
-        code = None
-        if (filling := self._fillings.get(name)) is not None:
+        code = self._made.get(body[6:])
+        if code is None and (filling := self._fillings.get(name)) is not None:
             found = parse_table_map(body)
             compare(found, filling.form.table, self._definitions.collations)
-            code = ImageCode(filling, found.slots, self._wants_old)
+            code = self._made[body[6:]] = ImageCode(filling, found.slots, self._wants_old)
         self._maps[table], self._codes[table] = body[6:], code
         self._takers.pop(table, None)
 

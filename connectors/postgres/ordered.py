@@ -9,7 +9,7 @@ count is wrong, and a batch that failed is taken back and made again one by one.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from cdcd.errors import CdcdError, Conflict, PoisonRow
@@ -126,15 +126,26 @@ class InOrder:
     # --- making ------------------------------------------------------------------------------------------------------
 
     def _batch(self, changes: Sequence[Made]) -> None:
-        easy = [made for made in changes if made.change not in self._unread and not self._concerned(made)]
-        statements = [made.table.checked(made.change) for made in easy]
-        if len(statements) == len(changes) > 1 and all(statements):
+        """Together what can be checked by its own statement, and one by one what lies between."""
+        run: dict[Made, str] = {}
+        for made in changes:
+            easy = made.change not in self._unread and not self._concerned(made)
+            if easy and (statement := made.table.checked(made.change)) is not None:
+                run[made] = statement
+                continue
+            self._together(run)
+            run = {}
+            self._one(made)
+        self._together(run)
+
+    def _together(self, run: Mapping[Made, str]) -> None:
+        if len(run) > 1:
             try:
-                self._session.run(f"SAVEPOINT batch; {'; '.join(map(str, statements))}; RELEASE SAVEPOINT batch")
+                self._session.run(f"SAVEPOINT batch; {'; '.join(run.values())}; RELEASE SAVEPOINT batch")
                 return
             except (Conflict, PoisonRow):
                 self._session.run("ROLLBACK TO SAVEPOINT batch; RELEASE SAVEPOINT batch")
-        for made in changes:
+        for made in run:
             self._one(made)
 
     def _one(self, made: Made) -> None:

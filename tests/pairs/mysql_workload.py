@@ -96,7 +96,7 @@ class Workload:
                     while not self._stopping.is_set():
                         self._transaction(connection, chance, writer)
                         self.transactions += 1
-                        self._stopping.wait(0.004)
+                        self._stopping.wait(0.03)
                 finally:
                     connection.close()
             except (pymysql.err.OperationalError, pymysql.err.InterfaceError, OSError):

@@ -51,10 +51,10 @@ def test_twenty_kills_lose_and_double_nothing(
                 daemon.wait_said("consistent", 60)
             if number > BEFORE and number % 3 == 1:
                 # The COMMIT has left the daemon and is held on its way: the target's transaction stands open.
-                target_proxy.hold(Direction.TO_SERVER, _is_commit).wait()
+                target_proxy.hold(Direction.TO_SERVER, _is_commit).wait(90)
             elif number > BEFORE and number % 3 == 2:
                 # The server has the COMMIT, its answer is held: the daemon cannot know.
-                target_proxy.delay_answer_of(r"COMMIT", 60).wait()
+                target_proxy.delay_answer_of(r"COMMIT", 60).wait(90)
             daemon.kill()
             target_proxy.cut()
             target_proxy.clear()
