@@ -127,7 +127,7 @@ def _uuid(name: str, native: Native) -> Word | None:
 
 
 def _vector(name: str, native: Native) -> Word | None:
-    if native.name != "vector":
+    if native.name not in ("vector", *BYTES):
         return None
     # The numbers as other products write their bits, the last one first.
     text = f"REVERSE(UNHEX(HEX({name})))"

@@ -45,6 +45,8 @@ _NUMBERS = (
     *("pg-text:numeric", "pg-text:float4", "pg-text:float8"),
 )
 _NAMES: Mapping[str, Any] = {"esc": escape}
+_MADE_UP = ("array", "range", "multirange", "map", "vector")
+"""Families whose canonical values have no text but the source's own."""
 
 _Takes = tuple[dict[str, str], dict[str, Any]]
 
@@ -61,8 +63,10 @@ def target_forms(table: Table, shape: Shape) -> list[RowForm]:
             table=table.id,
         )
     fields, names = [], dict(_NAMES)
-    for number, name in enumerate(columns):
-        takes, its = _takes(shape.columns[name])
+    for number, column in enumerate(table.carried):
+        takes, its = _takes(shape.columns[column.name])
+        if column.type.family in _MADE_UP and "pg-text:*" in takes:
+            takes = {wire: made for wire, made in takes.items() if wire != CANONICAL}
         own = f"_t{number}_"
         fields.append(Field({wire: expression.replace("$", own) for wire, expression in takes.items()}))
         names |= {own + name: value for name, value in its.items()}
