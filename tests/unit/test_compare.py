@@ -250,6 +250,25 @@ def test_a_row_that_comes_back_to_its_old_content_has_moved() -> None:
     assert keys(report(source, target)) == {"unsettled": [1]}
 
 
+def test_an_end_that_cannot_tell_of_writes_is_looked_at_twice_as_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its row that differs for three rounds may come and go in step with them."""
+    monkeypatch.setattr(End, "_version", lambda end, key: "")
+    source, target = End({1: 1}), followed(End({1: 7}))
+    seen = 0
+
+    def once_more(name: str) -> None:
+        nonlocal seen
+        seen += name == "look"
+        if seen == 4:
+            target.rows[1] = 1
+
+    target.before = once_more
+    assert keys(report(source, target)) == {}
+    source, target = End({1: 1}), followed(End({1: 7}))
+    assert keys(report(source, target)) == {"different": [1]}
+    assert target.calls.count("look") == 4
+
+
 def test_an_extra_row_that_is_written_between_the_rounds_is_unsettled() -> None:
     """The source had it and deleted it again: each round saw one of several lives of the row."""
     source, target = End({}), followed(End({1: 1}))
