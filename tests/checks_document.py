@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from cdcd.engine.examine import FINDINGS as ENGINE
+from connectors.mysql.findings import FINDINGS as MYSQL
 from connectors.postgres.findings import FINDINGS as POSTGRES
 
 HEAD = """\
@@ -17,6 +18,8 @@ PARTS = (
     ("Tables", ENGINE, ""),
     ("PostgreSQL as a source", POSTGRES, "PG-"),
     ("PostgreSQL as a target", POSTGRES, "PT-"),
+    ("MySQL and MariaDB as a source", MYSQL, "MY-"),
+    ("MySQL and MariaDB as a target", MYSQL, "MT-"),
 )
 
 

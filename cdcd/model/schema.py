@@ -3,6 +3,7 @@ product, and when; and what no statement of ours brings."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -45,3 +46,15 @@ class NotCarried:
     kind: str
     name: str
     brings: str
+
+
+def sorted_out(made: Iterable[Statement | NotCarried]) -> tuple[list[Statement], list[NotCarried]]:
+    """The statements in the order of their stages, and what none of them makes."""
+    told: list[Statement] = []
+    left: list[NotCarried] = []
+    for one in made:
+        if isinstance(one, Statement):
+            told.append(one)
+        else:
+            left.append(one)
+    return [one for stage in ("before", "after", "cut-over") for one in told if one.stage == stage], left

@@ -46,6 +46,12 @@ class ForeignKey:
     on_update: Action = "no action"
     exact: bool = True
 
+    @property
+    def actions(self) -> str:
+        """As SQL has them: ON UPDATE and ON DELETE, where there is something to do."""
+        named = (("UPDATE", self.on_update), ("DELETE", self.on_delete))
+        return "".join(f" ON {event} {action.upper()}" for event, action in named if action != "no action")
+
 
 @dataclass(frozen=True, slots=True)
 class Structure:

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from cdcd.contracts import Finding
 from cdcd.model.schema import Statement
 from cdcd.model.table import Table
+from connectors.mysql.check_structure import check_structure
 from connectors.mysql.sessions import Session
 
 
 def check_target(
     session: Session, pipeline: str, tables: Sequence[Table], objects: Sequence[Statement], policy: str
 ) -> list[Finding]:
-    return []
+    return list(check_structure(session, tables, policy))

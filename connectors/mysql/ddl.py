@@ -4,11 +4,13 @@ statements; for any other, tables are made from the model."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from cdcd.errors import CdcdError, StateRefused, UsageError
 from cdcd.log import get_logger
 from cdcd.model.schema import Statement
 from cdcd.model.table import Column, Table
+from connectors.mysql.defaults import expression
 from connectors.mysql.dialect import collation_here
 from connectors.mysql.missing import missing
 from connectors.mysql.names import literal, quote
@@ -57,20 +59,30 @@ def plan_tables(
     for id, filled in there.items() if policy in ("truncate", "drop") else ():
         verb = "TRUNCATE" if policy == "truncate" else "DROP"
         plan.append(Statement(policy, f"{verb} TABLE {filled.sql}", (policy, id), id))
-    made = [table for table in tables if table.id not in there or policy == "drop"]
-    anew = {table.id for table in made}
+    made = {table.id for table in tables if table.id not in there or policy == "drop"}
     given = {one.table for one in objects if one.kind == "table"}
-    before = [one for one in objects if one.stage == "before" and (not one.table or one.table in anew)]
-    for table in made:
-        if table.id not in given:
-            before += plain(session, table)
-    plan += missing(session, before, anew)
+    before = [one for one in objects if one.stage == "before" and (not one.table or one.table in made)]
     for table in tables:
-        shape = there.get(table.id) if table not in made else None
-        found = shape.index(table.key) if shape is not None else table.primary
-        if table.key and not (found and set(found if shape is None else ()) <= set(table.key)):
+        if table.id in made - given:
+            before += plain(session, table)
+    plan += missing(session, before, made)
+    for table in tables:
+        shape = there.get(table.id) if table.id not in made else None
+        if not _will_have_key(table, shape, before):
             plan.append(Statement("index", key_index(session, table), ("index",), table.id))
-    return list(dict.fromkeys(plan))
+    return plan
+
+
+def _will_have_key(table: Table, shape: Shape | None, before: Sequence[Statement]) -> bool:
+    """`shape` None: the table is about to be made. As a source of the same product says it, all that could be its key
+    is in the statement."""
+    if not table.key:
+        return True
+    if shape is not None:
+        return bool(shape.index(table.key))
+    if table.primary and set(table.primary) <= set(table.key):
+        return True
+    return any(one.table == table.id and ("UNIQUE KEY" in one.text or one.kind == "index") for one in before)
 
 
 def _there(session: Session, tables: Sequence[Table]) -> dict[str, Shape]:
@@ -115,14 +127,23 @@ def make(session: Session, statement: Statement) -> None:
 # --- from the model --------------------------------------------------------------------------------------------------
 
 
-def plain(session: Session, table: Table) -> list[Statement]:
-    """The table as its model says, for a source that gives no statements."""
+def plain(
+    session: Session, table: Table, comments: Mapping[tuple[str, str], str] = MappingProxyType({})
+) -> list[Statement]:
+    """The table as its model says, for a source that gives no statements. `comments`: by id of the table and column, ""
+    for the table itself; as long as they may be here."""
     schema = session.homes.of(table.schema)
     database = f"CREATE DATABASE {quote(schema)} CHARACTER SET utf8mb4"
-    parts = [_define(session, table, column) for column in table.columns if column.generated is None]
+    parts = []
+    for column in table.columns:
+        if column.generated is None:
+            comment = comments.get((table.id, column.name))
+            parts.append(_define(session, table, column) + (f" COMMENT {literal(comment[:1024])}" if comment else ""))
     if table.primary:
         parts.append(f"PRIMARY KEY ({', '.join(map(quote, table.primary))})")
     options = f"ENGINE = InnoDB CHARACTER SET utf8mb4 COLLATE {session.collation} ROW_FORMAT = DYNAMIC"
+    if comment := comments.get((table.id, "")):
+        options += f" COMMENT = {literal(comment[:2048])}"
     text = f"CREATE TABLE {session.homes.sql(table)} ({', '.join(parts)}) {options}"
     return [
         Statement("schema", database, ("schema", schema)),
@@ -133,8 +154,16 @@ def plain(session: Session, table: Table) -> list[Statement]:
 def _define(session: Session, table: Table, column: Column) -> str:
     type = _native(session, column) if table.product in PRODUCTS else target_type(session, table, column)
     null = "NULL" if column.nullable and column.name not in table.primary else "NOT NULL"
-    counts = bool(column.identity) and table.primary[:1] == (column.name,) and Native.parse(type).name in INTEGERS
-    return f"{quote(column.name)} {type} {null}" + (" AUTO_INCREMENT" if counts else "")
+    if counting(table, column) and Native.parse(type).name in INTEGERS:
+        return f"{quote(column.name)} {type} {null} AUTO_INCREMENT"
+    default = expression(column, type)
+    return f"{quote(column.name)} {type} {null}" + (f" DEFAULT {default}" if default is not None else "")
+
+
+def counting(table: Table, column: Column) -> bool:
+    """Whether the server gives it its numbers: the first column of the primary key, where the source does so."""
+    counts = column.identity or (column.simple is not None and column.simple.kind == "next")
+    return bool(counts) and table.primary[:1] == (column.name,)
 
 
 def _native(session: Session, column: Column) -> str:

@@ -1,11 +1,13 @@
-"""Defaults of columns that are told in no product's language: read from what information_schema says of them."""
+"""Defaults of columns that are told in no product's language: read from what information_schema says of them, and
+written as SQL."""
 
 from __future__ import annotations
 
 import re
 
-from cdcd.model.table import Default
+from cdcd.model.table import Column, Default
 from cdcd.model.types import LogicalType
+from connectors.mysql.names import literal
 
 _NOW = re.compile(r"(current_timestamp|now|localtimestamp|curdate|current_date)(\(\d?\))?", re.IGNORECASE)
 _INTRODUCED = re.compile(r"_\w+\\'([^\\']*)\\'")
@@ -44,3 +46,24 @@ def _literal(text: str) -> str | None:
         return _EMPTY.get(text)
     return re.sub(r"''|\\(.)", lambda part: "'" if part[1] is None else _ESCAPES.get(part[1], part[1]), found[1],
                   flags=re.DOTALL)  # fmt: skip
+
+
+_LARGE = ("json", "text", "blob")
+
+
+def expression(column: Column, type: str) -> str | None:
+    """The default of a column that is of this type here, as SQL; None: it has none, or none that is simple."""
+    default, family = column.simple, column.type.family
+    if default is None or default.kind == "next":
+        return None
+    if default.kind == "now":
+        if family == "date":
+            return "(CURRENT_DATE)"
+        return f"CURRENT_TIMESTAMP{type[type.index('(') :] if '(' in type else ''}"
+    if family == "bool":
+        return str(int(default.text == "true"))
+    if family == "bytes":
+        value = f"X'{default.text}'"
+    else:
+        value = f"b'{default.text}'" if family == "bit" and type.startswith("bit") else literal(default.text)
+    return f"({value})" if type.startswith(_LARGE) or type.endswith(_LARGE) else value

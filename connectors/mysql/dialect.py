@@ -135,6 +135,8 @@ class Dialect:
         return not self.mariadb or not (computed or any("WITH PARSER" in part for part in parts if part[0] == "/"))
 
     def _words(self, text: str) -> str:
+        if self.mariadb:
+            text = _without_introducers(text)
         for pattern, word in _TO_MARIADB if self.mariadb else _TO_MYSQL:
             text = _outside(text, pattern, word)
         return _outside(text, _COLLATE, lambda found: found[1] + collation_here(found[2], self.collations))
@@ -157,6 +159,16 @@ def _outside(text: str, pattern: re.Pattern[str], put: str | Callable[[re.Match[
         else:
             parts[-1] += piece
     return "".join(part if at % 2 else pattern.sub(put, part) for at, part in enumerate(parts))
+
+
+def _without_introducers(text: str) -> str:
+    """Our sessions speak utf8mb4 anyway, and MariaDB reads a default or check with an introduced literal back wrong
+    where that has a quote or an escape."""
+    parts = list(pieces(text))
+    for at, piece in enumerate(parts[:-1]):
+        if piece[0] not in "'\"`" and parts[at + 1].startswith("'"):
+            parts[at] = re.sub(r"(?<!\w)_utf8mb[34]$", "", piece)
+    return "".join(parts)
 
 
 def _in_parentheses(text: str) -> str:

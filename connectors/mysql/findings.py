@@ -15,6 +15,9 @@ FINDINGS: dict[str, tuple[str, str]] = {
     "MY-SELECT": ("error", "The user may not read a table that is selected."),
     "MY-KEYLESS": ("warning", "A table has neither a primary key nor a unique one that holds each row."),
     "MY-TYPE": ("warning", "A table has a column of a type or character set that cdcd does not know: left out."),
+    "MT-COLLATION": ("warning", "The target has not a column's collation: the one that comes nearest is taken."),
+    "MT-COLLATION-KEY": ("error", "The same of a column in a key: other keys would be equal than at the source."),
+    "MT-CASE": ("error", "Names differ in letters' case alone, and the target does not tell them apart."),
 }
 
 

@@ -31,6 +31,7 @@ from connectors.mysql.register import add_tables, store_checkpoint, store_intent
 from connectors.mysql.sequences import set_sequences
 from connectors.mysql.sessions import Session, Sessions
 from connectors.mysql.shape import read_shape
+from connectors.mysql.structure_make import make_statements
 from connectors.mysql.writer import Writer
 
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,40}")
@@ -108,8 +109,8 @@ class MysqlSink:
         return dialect.here(objects)
 
     def statements(self, structure: Structure) -> tuple[list[Statement], list[NotCarried]]:
-        """None yet: tables and keys come from the model."""
-        return [], []
+        with self._sessions.brief() as session:
+            return make_statements(session, structure)
 
     def plan(self, tables: Sequence[Table], objects: Sequence[Statement]) -> list[Statement]:
         with self._sessions.brief() as session:

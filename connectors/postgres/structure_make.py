@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from cdcd.model.names import Named, alone, fitted, in_bytes
-from cdcd.model.schema import NotCarried, Statement
+from cdcd.model.schema import NotCarried, Statement, sorted_out
 from cdcd.model.structure import ForeignKey, Part, Structure
 from cdcd.model.table import Table
 from connectors.postgres.ddl import plain
@@ -21,10 +21,7 @@ Made = Iterator[Statement | NotCarried]
 
 def make_statements(structure: Structure) -> tuple[list[Statement], list[NotCarried]]:
     """In the order of their stages; what cannot be had here. The index that rows are found by comes before the data."""
-    made = [*_before(structure), *_indexes(structure), *_foreign_keys(structure)]
-    told = [one for one in made if isinstance(one, Statement)]
-    statements = [one for stage in ("before", "after") for one in told if one.stage == stage]
-    return statements, [one for one in made if isinstance(one, NotCarried)]
+    return sorted_out([*_before(structure), *_indexes(structure), *_foreign_keys(structure)])
 
 
 def _before(structure: Structure) -> Made:
@@ -110,10 +107,7 @@ def _foreign_keys(structure: Structure) -> Made:
 def _refers(key: ForeignKey) -> str:
     columns = ", ".join(map(quote_identifier, key.columns))
     others = ", ".join(map(quote_identifier, key.other_columns))
-    text = f"FOREIGN KEY ({columns}) REFERENCES {qualified(key.other)} ({others})"
-    for event, action in (("UPDATE", key.on_update), ("DELETE", key.on_delete)):
-        text += "" if action == "no action" else f" ON {event} {action.upper()}"
-    return text
+    return f"FOREIGN KEY ({columns}) REFERENCES {qualified(key.other)} ({others}){key.actions}"
 
 
 def index_names(structure: Structure) -> Mapping[tuple[str, str], str]:

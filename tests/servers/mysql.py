@@ -83,6 +83,8 @@ class MySQL:
 
     def _make(self) -> None:
         command = [*programs(self.product).install, f"--datadir={self.data}"]
+        if (case := self.settings.get("lower-case-table-names")) is not None:  # which MySQL asks for once and for all
+            command.append(f"--lower-case-table-names={case}")
         if self.product == "mariadb":
             self.data.mkdir()
             run.give(self.data)

@@ -5,9 +5,12 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from connectors.postgres.findings import FINDINGS
+from connectors.mysql.findings import FINDINGS as MYSQL
+from connectors.postgres.findings import FINDINGS as POSTGRES
 from tests.checks_document import document
 from tests.house import python, text
+
+FINDINGS = {**POSTGRES, **MYSQL}
 
 
 def test_the_document_is_printed_from_the_tables() -> None:
@@ -18,7 +21,7 @@ def test_every_id_is_found_by_code_and_none_is_unknown() -> None:
     used: set[str] = set()
     for path in python("connectors"):
         if path.name != "findings.py":
-            used |= set(re.findall(r'"(P[GT]-[A-Z][A-Z-]+)"', text(path)))
+            used |= set(re.findall(r'"((?:P[GT]|M[YT])-[A-Z][A-Z-]+)"', text(path)))
     assert used == set(FINDINGS)
 
 

@@ -84,13 +84,14 @@ def test_mysql_to_mariadb() -> None:
         "`c` varchar(9) COLLATE utf8mb4_0900_bin DEFAULT 'COLLATE utf8mb4_0900_bin', "
         "`g` int GENERATED ALWAYS AS ((`a` + 1)) STORED NOT NULL, "
         "`p` point NOT NULL /*!80003 SRID 4326 */, KEY `a` (`a`), "
+        "CONSTRAINT `d` CHECK ((`c` <> _utf8mb4'it\\'s _utf8mb4')), "
         "CONSTRAINT `c` CHECK ((`a` > 1)) /*!80016 NOT ENFORCED */) "
         "ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_0900_ai_ci COMPRESSION='zlib'"
     )
     assert here(True, text) == (
         "CREATE TABLE `shop`.`t` (`a` int DEFAULT '3' INVISIBLE, `v` longblob DEFAULT NULL, `c` varchar(9) COLLATE "
         "utf8mb4_nopad_bin DEFAULT 'COLLATE utf8mb4_0900_bin', `g` int GENERATED ALWAYS AS ((`a` + 1)) STORED, "
-        "`p` point NOT NULL, KEY `a` (`a`)) "
+        "`p` point NOT NULL, KEY `a` (`a`), CONSTRAINT `d` CHECK ((`c` <> 'it\\'s _utf8mb4'))) "
         "ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_uca1400_nopad_ai_ci",
         ["check"],
     )
