@@ -6,7 +6,7 @@ now, so it is asked for nothing that would matter to a row of then (T-MY-5).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -72,7 +72,7 @@ class Definitions:
                 steps += self._made(effect, query, dialect, tables, find, position)
         except NotUnderstood as error:
             raise _not_understood(query, error, None, position) from None
-        return [self._past(step, name) for step in steps]
+        return list(self._past(steps, tables, name))
 
     def _folded(self, id: str) -> str:
         return id.lower() if self._server.folds else id
@@ -177,13 +177,15 @@ class Definitions:
                 names[self._folded(".".join(new))] = id
                 yield SchemaChange(table, at[id])
 
-    def _past(self, step: Step, name: tuple[Any, Any]) -> Step:
+    def _past(self, steps: Sequence[Step], tables: Mapping[str, Table], name: tuple[Any, Any]) -> Iterator[Step]:
         """A chunk that was read behind the statement may hold what it made already (T-MY-12)."""
-        if isinstance(step, SchemaChange) and step.new is not None and not step.reload:
-            read = self._read.get(step.old.id)
-            if read is not None and track(read).holds(*name):
-                return replace(step, reload=True)
-        return step
+        past = {id for id in tables if (place := self._read.get(id)) is not None and track(place).holds(*name)}
+        for step in steps:
+            if isinstance(step, SchemaChange) and step.new is not None and step.old.id in past:
+                past.add(step.new.id)
+                yield replace(step, reload=True)
+            else:
+                yield step
 
 
 def _again(table: Table) -> SchemaChange:

@@ -17,7 +17,7 @@ from queue import Empty, SimpleQueue
 import pymysql
 
 from cdcd.contracts import Blocks
-from cdcd.errors import Outgrown, SnapshotLost, Transient
+from cdcd.errors import CdcdError, Outgrown, SnapshotLost, Transient
 from cdcd.log import get_logger
 from cdcd.model.chunk import Chunk
 from cdcd.model.table import Table
@@ -45,7 +45,7 @@ TRIES = 3
 PATIENCE = 3600.0
 """Seconds that a server may take for a row of a chunk."""
 
-_LOCK_TIMEOUT = 1205
+_LOCK_TIMEOUT, _NO_SUCH_TABLE = 1205, 1146
 _AUTO = re.compile(r" AUTO_INCREMENT=\d+")
 
 Connect = Callable[[], Connection]
@@ -88,9 +88,15 @@ class MysqlSnapshot:
         try:
             with translating(self._wake, table=table.id):
                 # The savepoint bounds the metadata lock: an ALTER waits for this chunk, not for the snapshot (T-MY-14).
+                # MariaDB keeps the lock until the snapshot ends.
                 rows(reader, "SAVEPOINT chunk")
                 rows(reader, f"SELECT 1 FROM {quote_table(table)} LIMIT 0")
                 self._verify(table)
+        except CdcdError as error:
+            self._give_up(reader)
+            if error.where.get("errno") == _NO_SUCH_TABLE:
+                raise SnapshotLost("the table is gone", table=table.id) from error
+            raise
         except BaseException:
             self._give_up(reader)
             raise
