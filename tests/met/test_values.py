@@ -51,7 +51,7 @@ def test_large_values_that_an_update_leaves_alone(pair: Pair) -> None:
     assert pair.target.sql("SELECT count(*), min(length(doc->>'k')) FROM by_default") == [(3, 9000)]
 
 
-SIZES = [0, 1, 126, 127, 255, 256, 65535, 65536, 1 << 20, (1 << 24) - 1, 1 << 24]
+SIZES = [0, 1, 126, 127, 255, 256, 65535, 65536, 1 << 20, 1 << 24]
 """Where lengths take another byte, or values are stored in another way."""
 
 
