@@ -9,7 +9,7 @@ from cdcd.model.table import Table
 from connectors.mysql.charsets import decoder
 from connectors.mysql.collations import Collations
 from connectors.mysql.fields import changed
-from connectors.mysql.tablemap import NUMERIC, TEXTS, TableMap
+from connectors.mysql.tablemap import NUMERIC, TableMap
 from connectors.mysql.types import charset_of, native_of
 
 
@@ -28,9 +28,8 @@ def compare(found: TableMap, table: Table, collations: Callable[[], Collations])
                 raise changed(table, "a number became signed or unsigned")
     if found.collations is not None:
         known = collations()
-        texts = [column for column, slot in pairs if slot.type in TEXTS]
-        for column, number in zip(texts, found.collations, strict=True):
-            charset = known.charsets.get(known.names.get(number, ""))
+        for column, number in zip(table.columns, found.collations, strict=True):
+            charset = known.charsets.get(known.names.get(number, "")) if number is not None else None
             if column.collation is not None and charset is not None and charset != charset_of(column):
                 raise changed(table, f"{column.name} is text in {charset}, and was in {charset_of(column)}")
     _compare_labels(found, table)

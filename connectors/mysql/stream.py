@@ -18,7 +18,7 @@ from connectors.mysql.fields import Filling
 from connectors.mysql.gtid import Gtid
 from connectors.mysql.images import Event, ImageCode
 from connectors.mysql.malformed import malformed
-from connectors.mysql.position import Gtids, Last, Place
+from connectors.mysql.position import Domains, Gtids, Last, Place
 from connectors.mysql.tablemap import length, name_of, parse_table_map
 from connectors.mysql.track import covers, track
 from connectors.mysql.wire import LARGEST, PAD, Wire, server_error
@@ -69,6 +69,7 @@ class Stream:
         self.inside = False
         self.file = ""
         self._track = track(place)
+        self._mariadb = isinstance(place, Domains)
         self._last = place.last
         self._again = again
         self._tail = 4 if sums else 0
@@ -343,7 +344,7 @@ class Stream:
         name = ".".join(name_of(body))
         code = self._made.get(body[6:])
         if code is None and (filling := self._fillings.get(name)) is not None:
-            found = parse_table_map(body)
+            found = parse_table_map(body, self._mariadb)
             compare(found, filling.form.table, self._definitions.collations)
             code = self._made[body[6:]] = ImageCode(filling, found.slots, self._wants_old)
         self._maps[table], self._codes[table] = body[6:], code

@@ -24,7 +24,8 @@ _META = {
 """Bytes of metadata by type; of the others none."""
 
 TEXTS = (STRING, VARCHAR, VAR_STRING, BLOB)
-"""Those of which the metadata tell the collation, in that order of columns."""
+"""Those of which the metadata tell the collation, in that order of columns; MySQL of VECTOR, MariaDB of GEOMETRY,
+too."""
 
 _SIGNS, _CHARSET, _CHARSETS, _NAMES, _SET_LABELS, _ENUM_LABELS = 1, 2, 3, 4, 5, 6
 
@@ -39,7 +40,7 @@ class Slot:
 
 @dataclass(frozen=True, slots=True)
 class TableMap:
-    """`names`, `unsigned` (by numeric column), `collations` (by number, of each column of TEXTS) and labels (by ENUM
+    """`names`, `unsigned` (by numeric column), `collations` (by number and column) and labels (by ENUM
     and SET column each, as bytes of their character set) are None below the level of metadata that tells them."""
 
     schema: str
@@ -49,7 +50,7 @@ class TableMap:
     unsigned: tuple[bool, ...] | None
     enum_labels: tuple[tuple[bytes, ...], ...] | None
     set_labels: tuple[tuple[bytes, ...], ...] | None
-    collations: tuple[int, ...] | None = None
+    collations: tuple[int | None, ...] | None = None
 
     @property
     def id(self) -> str:
@@ -75,7 +76,7 @@ def name_of(body: bytes) -> tuple[str, str]:
     return schema.decode(), body[at + 1 : at + 1 + body[at]].decode()
 
 
-def parse_table_map(body: bytes) -> TableMap:
+def parse_table_map(body: bytes, mariadb: bool = False) -> TableMap:
     """From the event's body, without header and checksum."""
     schema, name = name_of(body)
     at = 8 + 1 + body[8] + 1
@@ -96,12 +97,20 @@ def parse_table_map(body: bytes) -> TableMap:
             raise malformed(f"the table map of {schema}.{name} has signs for another number of columns")
         unsigned = tuple(bool(signs[n >> 3] & 128 >> (n & 7)) for n in range(len(numbers)))
     enums, sets = (tuple(_labels(fields[kind])) if kind in fields else None for kind in (_ENUM_LABELS, _SET_LABELS))
-    collations = _collations(fields, sum(slot.type in TEXTS for slot in slots))
+    told = (*TEXTS, GEOMETRY if mariadb else VECTOR)
+    collations = _collations(fields, [slot.type in told for slot in slots])
     return TableMap(schema, name, slots, names, unsigned, enums, sets, collations)
 
 
-def _collations(fields: Mapping[int, bytes], count: int) -> tuple[int, ...] | None:
-    """One for each column of text, or the one that most have, and the others by their place."""
+def _collations(fields: Mapping[int, bytes], told: Sequence[bool]) -> tuple[int | None, ...] | None:
+    """One for each column of which they are told, or the one that most have, and the others by their place."""
+    if (flat := _told(fields, sum(told))) is None:
+        return None
+    each = iter(flat)
+    return tuple(next(each) if one else None for one in told)
+
+
+def _told(fields: Mapping[int, bytes], count: int) -> tuple[int, ...] | None:
     if (each := fields.get(_CHARSETS)) is not None:
         found = tuple(_lengths(each))
         if len(found) != count:
