@@ -64,6 +64,23 @@ class Rows:
         return log
 
 
+def after(rows: Rows, count: int) -> Rows:
+    """Without the first `count` changes."""
+    left = Rows()
+    seen: dict[int, int] = {}
+    for log in rows.order[:count]:
+        seen[id(log)] = seen.get(id(log), 0) + 1
+    kept = {}
+    for name, log in rows.logs.items():
+        first = seen.get(id(log), 0)
+        kept[id(log)] = one = TableLog(log.table, log.form)
+        one.ops, one.keys, one.rows, one.olds = log.ops[first:], log.keys[first:], log.rows[first:], log.olds[first:]
+        if one.ops:
+            left.logs[name] = one
+    left.order = [kept[id(log)] for log in rows.order[count:]]
+    return left
+
+
 class Truncate:
     """One TRUNCATE statement of the source: all its tables, to be truncated by one statement at the target too."""
 

@@ -87,11 +87,9 @@ def _end_older(session: Session, pipeline: str, owner: str, take_over: bool, blo
     holder = session.row("SELECT epoch, owner FROM cdcd.epochs WHERE pipeline = %s", pipeline)
     if not take_over and (holder is None or holder[1] != owner):
         raise fenced(pipeline)
-    held = (
-        session.rows("SELECT held FROM cdcd.sessions WHERE pipeline = %s AND epoch <= %s", pipeline, holder[0])
-        if holder is not None
-        else ()
-    )
+    newest = holder[0] if holder is not None else 1 << 62  # a pipeline that was dropped has no epoch, but sessions
+    text = "SELECT held FROM cdcd.sessions WHERE pipeline = %s AND epoch <= %s"
+    held = session.rows(text, pipeline, newest)
     session.run("COMMIT")  # the next look is to see what is there then
     for (name,) in held:
         number = session.rows("SELECT IS_USED_LOCK(%s)", name)[0][0]
@@ -126,13 +124,19 @@ def _raise_and_read(
         pipeline, owner,
     ):  # fmt: skip
         raise fenced(pipeline)
+    ((epoch,),) = session.rows("SELECT epoch FROM cdcd.epochs WHERE pipeline = %s", pipeline)
+    # In the transaction of the epoch, so that no moment is left in which the next claim would not find this session.
+    session.run("DELETE FROM cdcd.sessions WHERE pipeline = %s", pipeline)
+    register(session, pipeline, epoch, lock_of(pipeline))
+    session.run("INSERT INTO cdcd.seen (pipeline) VALUES (%s) ON DUPLICATE KEY UPDATE pipeline = pipeline", pipeline)
+    return look(session, pipeline)
+
+
+def look(session: Session, pipeline: str) -> tuple[Claim, str | None]:
+    """What is stored, for its owner; and the checkpoint's text."""
     epoch, source, intent, finished = session.rows(
         "SELECT epoch, source, intent, finished FROM cdcd.epochs WHERE pipeline = %s", pipeline
     )[0]
-    # In the transaction of the epoch, so that no moment is left in which the next claim would not find this session.
-    session.run("DELETE FROM cdcd.sessions WHERE pipeline = %s AND epoch < %s", pipeline, epoch)
-    register(session, pipeline, epoch, lock_of(pipeline))
-    session.run("INSERT INTO cdcd.seen (pipeline) VALUES (%s) ON DUPLICATE KEY UPDATE pipeline = pipeline", pipeline)
     stored = session.row("SELECT checkpoint FROM cdcd.checkpoints WHERE pipeline = %s AND scope = ''", pipeline)
     found = Claim(
         epoch=epoch,

@@ -31,7 +31,7 @@ def sink(url: Url, name: str, options: SinkOptions) -> MysqlSink:
             why="no status tells which of the server's replicas have a transaction",
             hint="leave it out; a server with semi-synchronous replication waits at COMMIT by itself",
         )
-    return MysqlSink(url, name, target_tables=options.target_tables, home=options.home)
+    return MysqlSink(url, name, target_tables=options.target_tables, home=options.home, closely=options.closely)
 
 
 def home(database: str) -> str:

@@ -44,6 +44,13 @@ CREATE TABLE IF NOT EXISTS cdcd.checkpoints (
     PRIMARY KEY (pipeline, scope)
 ) COMMENT 'The place in the source''s log up to which everything is on this server'
 
+CREATE TABLE IF NOT EXISTS cdcd.intents (
+    pipeline varchar(64) NOT NULL PRIMARY KEY,
+    intent   longtext NOT NULL,
+    made     tinyint(1) NOT NULL DEFAULT 0
+) COMMENT 'A change of tables that is under way: statements that commit by themselves, and the digests of a table \
+before and after the next of them; the rows before it are here, and the next claim carries it to its end'
+
 CREATE TABLE IF NOT EXISTS cdcd.seen (
     pipeline varchar(64) NOT NULL PRIMARY KEY,
     counter  bigint NOT NULL DEFAULT 0

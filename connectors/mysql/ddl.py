@@ -138,7 +138,8 @@ def plain(
     for column in table.columns:
         if column.generated is None:
             comment = comments.get((table.id, column.name))
-            parts.append(_define(session, table, column) + (f" COMMENT {literal(comment[:1024])}" if comment else ""))
+            said = f" COMMENT {literal(comment[:1024])}" if comment else ""
+            parts.append(define_column(session, table, column) + said)
     if table.primary:
         parts.append(f"PRIMARY KEY ({', '.join(map(quote, table.primary))})")
     options = f"ENGINE = InnoDB CHARACTER SET utf8mb4 COLLATE {session.collation} ROW_FORMAT = DYNAMIC"
@@ -151,8 +152,13 @@ def plain(
     ]
 
 
-def _define(session: Session, table: Table, column: Column) -> str:
-    type = _native(session, column) if table.product in PRODUCTS else target_type(session, table, column)
+def column_type(session: Session, table: Table, column: Column) -> str:
+    """With its character set and collation, where the source has one."""
+    return _native(session, column) if table.product in PRODUCTS else target_type(session, table, column)
+
+
+def define_column(session: Session, table: Table, column: Column) -> str:
+    type = column_type(session, table, column)
     null = "NULL" if column.nullable and column.name not in table.primary else "NOT NULL"
     if counting(table, column) and Native.parse(type).name in INTEGERS:
         return f"{quote(column.name)} {type} {null} AUTO_INCREMENT"

@@ -18,6 +18,20 @@ FINDINGS: dict[str, tuple[str, str]] = {
     "MT-COLLATION": ("warning", "The target has not a column's collation: the one that comes nearest is taken."),
     "MT-COLLATION-KEY": ("error", "The same of a column in a key: other keys would be equal than at the source."),
     "MT-CASE": ("error", "Names differ in letters' case alone, and the target does not tell them apart."),
+    "MT-VERSION": ("error", "The target is older than MySQL 8.0 or MariaDB 10.6."),
+    "MT-READ-ONLY": ("error", "The target is read only: a replica, or `read_only` is on."),
+    "MT-FORMAT": ("error", "`binlog_format` is STATEMENT: rows cannot be written under READ COMMITTED."),
+    "MT-ENGINE": ("error", "A target table is not InnoDB's: its rows and the checkpoint are not one transaction."),
+    "MT-TRIGGER": ("error", "A target table has triggers: they would fire for rows that are carried."),
+    "MT-BLIND": ("warning", "The user lacks TRIGGER: the target does not say whether a table there has triggers."),
+    "MT-RIGHTS": ("error", "The user may not write to a target table, or to cdcd's own."),
+    "MT-KEY": ("error", "A table that is at the target compares a key otherwise: rows would be one that are two."),
+    "MT-KEYLESS": ("error", "`sql_require_primary_key` is on, and a table has no primary key."),
+    "MT-DURABLE": ("warning", "The target flushes later than at COMMIT: what is applied is acknowledged later."),
+    "MT-FLUSHED": ("error", "The target flushes later than at COMMIT, and is too old to tell up to where."),
+    "MT-PACKET": ("warning", "`max_allowed_packet` is less than 64 MB: larger rows are refused."),
+    "MT-LOAD": ("warning", "`local_infile` is off: loads go by INSERT, which takes about half as long again."),
+    "MT-CLUSTER": ("warning", "The target is a node of a cluster: one node writes, as locks are not shared."),
 }
 
 

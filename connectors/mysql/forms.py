@@ -9,6 +9,7 @@ Fields are bytes in the character set of the target's column (`collation_connect
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal
 from ipaddress import ip_address
 from re import compile as pattern
 from struct import pack
@@ -19,6 +20,7 @@ from cdcd.model.cell import UNCHANGED
 from cdcd.model.table import Table
 from cdcd.rows import CANONICAL, Field, Fields, Layout, Row, RowForm
 from connectors.mysql.charsets import UTF8, encoder
+from connectors.mysql.jsonb import number_text
 from connectors.mysql.names import quote
 from connectors.mysql.shape import Shape, ShapeColumn
 from connectors.mysql.types import GEOMETRIES, INTEGERS
@@ -64,7 +66,7 @@ def target_forms(table: Table, shape: Shape) -> list[RowForm]:
         )
     fields, names = [], dict(_NAMES)
     for number, column in enumerate(table.carried):
-        takes, its = _takes(shape.columns[column.name])
+        takes, its = _takes(shape.columns[column.name], table.product)
         if column.type.family in _MADE_UP and "pg-text:*" in takes:
             takes = {wire: made for wire, made in takes.items() if wire != CANONICAL}
         own = f"_t{number}_"
@@ -73,10 +75,14 @@ def target_forms(table: Table, shape: Shape) -> list[RowForm]:
     return [RowForm(NAME, table, columns, tuple(fields), LAYOUT, names, split)]
 
 
-def _takes(column: ShapeColumn) -> _Takes:
-    """What a column takes; `$` stands before each name."""
+def _takes(column: ShapeColumn, product: str) -> _Takes:
+    """What a column takes from a source of a product; `$` stands before each name."""
     native = column.native
     name = native.name
+    if name == "json":
+        same = product == "mysql"
+        texts = dict.fromkeys(("pg-text:json", "pg-text:jsonb", "pg-text:text", "pg-text:*"), f"esc($json(v, {same}))")
+        return {**texts, CANONICAL: f"esc($json($text(v), {same}))"}, {"json": exact_json, "text": _text}
     if name in INTEGERS or name in ("decimal", "float", "double", "year"):
         form = "b'%04d' % int(v)" if name == "year" else "v"
         takes = {**dict.fromkeys(_NUMBERS, form), "pg-text:bool": "b'1' if v == b't' else b'0'"}
@@ -107,7 +113,7 @@ def _takes(column: ShapeColumn) -> _Takes:
 
 
 def _texts(column: ShapeColumn) -> _Takes:
-    charset = "utf8mb4" if column.native.name == "json" else column.charset
+    charset = column.charset
     if charset in UTF8:
         return {f"mysql-text:{charset}": "esc(v)", "pg-text:*": "esc(v)", **_ANY_TEXT, CANONICAL: "esc($text(v))"}, {
             "text": _text
@@ -131,6 +137,24 @@ _ANY_TEXT = {
 def _text(value: Any) -> bytes:
     """A canonical value's text."""
     return (value if isinstance(value, str) else str(getattr(value, "text", value))).encode()
+
+
+_FRACTION = pattern(rb"\d[.eE]")
+_TOKEN = pattern(rb'"(?:[^"\\]|\\.)*"|-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?')
+
+
+def exact_json(value: bytes, same: bool) -> bytes:
+    """The text, if no number in it becomes another: MySQL makes a double of each that has a fraction or an exponent.
+    `same`: it is MySQL's own text, of which nothing is to be written otherwise."""
+    if _FRACTION.search(value):
+        for found in _TOKEN.finditer(value):
+            token = found[0]
+            if token[:1] == b'"' or not _FRACTION.search(token):
+                continue
+            made = number_text(float(token))
+            if made.encode() != token and (same or Decimal(made) != Decimal(token.decode())):
+                raise ValueError("a number in a JSON value, which the target would keep as another")
+    return value
 
 
 def _number(value: Any) -> bytes:

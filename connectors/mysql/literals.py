@@ -13,6 +13,7 @@ from uuid import UUID
 from connectors.mysql.forms import NULL
 from connectors.mysql.names import quote
 from connectors.mysql.shape import ShapeColumn
+from connectors.mysql.types import GEOMETRIES
 
 _ESCAPED = re.compile(rb"\\(.)", re.DOTALL)
 _MEANT = {b"n": b"\n", b"t": b"\t"}
@@ -46,6 +47,8 @@ def _compared(column: ShapeColumn, name: bytes, mariadb: bool) -> Writer:
         return lambda field: name + b" = CAST('" + field + b"' AS FLOAT)"
     if kind == "bit":
         return lambda field: name + b" = %d" % int.from_bytes(unescape(field), "big")
+    if kind == "vector" or kind in GEOMETRIES:
+        return lambda field: b"HEX(" + name + b") = '" + unescape(field).hex().upper().encode() + b"'"
     if kind == "uuid":
         return lambda field: name + b" = _utf8mb4'" + str(UUID(bytes=unescape(field))).encode() + b"'"
     if kind in ("inet4", "inet6"):

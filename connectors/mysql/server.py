@@ -41,14 +41,18 @@ class Server:
         return Identity(self.product, self.uuid, 1, "")
 
 
+def version_of(text: str) -> tuple[int, int, int]:
+    match = _VERSION.match(text)
+    return (int(match[1]), int(match[2]), int(match[3])) if match else (0, 0, 0)
+
+
 def read_server(connection: Connection) -> Server:
     """Asks a server what it is; Stopped where it is none that can be read."""
     ((text, sums, number, lower),) = rows(
         connection,
         "SELECT VERSION(), @@GLOBAL.binlog_checksum, @@GLOBAL.server_id, @@GLOBAL.lower_case_table_names",
     )
-    match = _VERSION.match(text)
-    version = (int(match[1]), int(match[2]), int(match[3])) if match else (0, 0, 0)
+    version = version_of(text)
     mariadb = "mariadb" in text.lower()
     if version < ((10, 6, 0) if mariadb else (8, 0, 0)):
         raise Stopped(f"the server is {text}", why="cdcd reads MySQL from 8.0 and MariaDB from 10.6 on")

@@ -8,6 +8,7 @@ from cdcd.contracts import Request
 from cdcd.model.table import Table
 from connectors.mysql import control
 from connectors.mysql.claim import fenced, to_text
+from connectors.mysql.digest import clone_of
 from connectors.mysql.names import quote
 from connectors.mysql.sessions import Session
 
@@ -57,12 +58,16 @@ def note(session: Session, pipeline: str, table: Table, again: bool) -> None:
 
 
 def forget(session: Session, pipeline: str) -> None:
-    """Delete the pipeline's rows from all control tables, if there are any."""
+    """Delete the pipeline's rows from all control tables, if there are any; but those by which its sessions are ended
+    if it is begun anew."""
     if not control.exist(session):
         return
+    session.define(f"DROP TABLE IF EXISTS cdcd.{clone_of(pipeline)}")
     session.run("BEGIN")
     # The tables of the version that is there, which may be an older one.
-    made = "SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA = %s AND TABLE_NAME <> %s"
-    for (table,) in session.rows(made, "cdcd", "version"):
+    made = "SELECT TABLE_NAME FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = %s AND COLUMN_NAME = %s"
+    for (table,) in session.rows(made, "cdcd", "pipeline"):
+        if table == "sessions" or table.startswith("clone_"):
+            continue
         session.run(f"DELETE FROM cdcd.{quote(table)} WHERE pipeline = %s", pipeline)
     session.run("COMMIT")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -10,6 +11,7 @@ from typing import Any
 from cdcd.contracts import Blocks, Claim, Finding, Request, Ticket
 from cdcd.errors import CdcdError, StateRefused, UsageError
 from cdcd.facts import SinkFacts
+from cdcd.log import get_logger
 from cdcd.model.chunk import Chunk
 from cdcd.model.group import Group
 from cdcd.model.position import Checkpoint, Identity
@@ -25,21 +27,24 @@ from connectors.mysql.ddl import PRODUCTS, make_tables, plan_tables, read_collat
 from connectors.mysql.dialect import Dialect
 from connectors.mysql.finish import build
 from connectors.mysql.forms import target_forms
+from connectors.mysql.intents import Intents, read_intent
 from connectors.mysql.load import load_chunk
 from connectors.mysql.missing import missing
 from connectors.mysql.register import add_tables, store_checkpoint, store_intent
 from connectors.mysql.sequences import set_sequences
 from connectors.mysql.sessions import Session, Sessions
-from connectors.mysql.shape import read_shape
 from connectors.mysql.structure_make import make_statements
 from connectors.mysql.writer import Writer
+
+log = get_logger("mysql.sink")
 
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,40}")
 """Pipeline names that fit, unchanged, into the names of the server's locks (64 characters)."""
 
 
 class MysqlSink:
-    """`url` is asked at each connect. `home` is the source's own schema, whose tables the URL's database takes."""
+    """`url` is asked at each connect. `home` is the source's own schema, whose tables the URL's database takes;
+    `closely`: have the source tell its transactions apart, so that the one at fault can be named."""
 
     def __init__(
         self,
@@ -48,6 +53,7 @@ class MysqlSink:
         *,
         target_tables: str = "create",
         home: str = "",
+        closely: bool = False,
     ) -> None:
         if not _NAME.fullmatch(name):
             raise UsageError(
@@ -57,7 +63,7 @@ class MysqlSink:
             )
         self._pipeline = name
         self._policy = target_tables
-        self.facts = SinkFacts(identifier_bytes=64, products=PRODUCTS)
+        self.facts = SinkFacts(lists_transactions=closely, identifier_bytes=64, products=PRODUCTS)
         self._sessions = Sessions(url, home)
         self._epoch = 0
         self._writer: Writer | None = None
@@ -76,7 +82,20 @@ class MysqlSink:
         session = self._sessions.open(autocommit=False)
         found, stored = claims.claim(session, self._pipeline, owner, take_over)
         self._epoch = found.epoch
-        self._writer = Writer(session, self._pipeline, found.epoch, stored, dict(found.tables))
+        intents = Intents(session, self._sessions.brief, self._pipeline, found.epoch)
+        intent = read_intent(session, self._pipeline)
+        session.run("COMMIT")
+        if intent is not None and not intent.made:
+            assert stored is not None
+            log.warning("a change of tables was under way", tables=[change.old.id for change in intent.changes])
+            intents.carry_out(intent)
+            intent.done += len(intent.changes)
+            intents.settle(intent, json.loads(stored)["position"])
+            session.run("COMMIT")
+            found, stored = claims.look(session, self._pipeline)
+            session.run("COMMIT")
+        begun = intent if intent is not None and intent.made else None
+        self._writer = Writer(session, self._pipeline, found.epoch, stored, dict(found.tables), intents, begun)
         return found
 
     @property
@@ -98,7 +117,7 @@ class MysqlSink:
 
     def check(self, tables: Sequence[Table], objects: Sequence[Statement] = ()) -> list[Finding]:
         with self._sessions.brief() as session:
-            return check_target(session, self._pipeline, tables, objects, self._policy)
+            return check_target(session, tables, self._policy)
 
     def read_by(self) -> set[str]:
         return set()
@@ -147,7 +166,7 @@ class MysqlSink:
         self._owner.carries(tables)
 
     def forms(self, table: Table) -> Sequence[RowForm]:
-        return target_forms(table, read_shape(self._owner.session, table))
+        return target_forms(table, self._owner.shape_for(table))
 
     # --- the stream --------------------------------------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ names the change that is wrong (T-PT-4).
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -15,19 +16,22 @@ from cdcd.errors import Conflict, PoisonRow, StateRefused
 from cdcd.fold import Contradiction, Net, fold
 from cdcd.log import get_logger
 from cdcd.model.change import SchemaChange
-from cdcd.model.group import INSERT, MOVE, Group, Places, Rows, TableLog, Transaction
+from cdcd.model.group import INSERT, MOVE, Group, Places, Rows, TableLog, Transaction, Truncate, after
 from cdcd.model.position import Checkpoint
 from cdcd.model.table import Table
+from connectors.mysql.alter import verify
 from connectors.mysql.bulk import Bulk
 from connectors.mysql.claim import fenced, to_text
 from connectors.mysql.durable import AFTER, Durable, Ticket
 from connectors.mysql.empty import empty_chunks, truncate
 from connectors.mysql.forms import target_forms
+from connectors.mysql.intents import Intent, Intents, store_changes
 from connectors.mysql.ordered import InOrder, Where
 from connectors.mysql.sessions import Session, literal
 from connectors.mysql.shape import Shape, read_shape
 from connectors.mysql.single import OneByOne
 from connectors.mysql.stage import TooWide
+from connectors.mysql.stops import Stops
 
 log = get_logger("mysql.writer")
 
@@ -40,17 +44,32 @@ class Writer:
     """One epoch's session for apply. After an error it takes nothing any more: the next claim brings another."""
 
     def __init__(
-        self, session: Session, pipeline: str, epoch: int, expected: str | None, tables: dict[str, Table]
+        self,
+        session: Session,
+        pipeline: str,
+        epoch: int,
+        expected: str | None,
+        tables: dict[str, Table],
+        intents: Intents,
+        begun: Intent | None = None,
     ) -> None:
-        """`expected`: the stored checkpoint's text."""
+        """`expected`: the stored checkpoint's text. `begun`: changes of tables that were made in the middle of a
+        transaction of which the end is not here."""
         self.session = session
         self._pipeline = pipeline
         self._epoch = epoch
         self._expected = expected
         self._tables = tables
+        self._intents = intents
+        self._position = json.loads(expected)["position"] if expected else None
+        self._since = 0  # changes applied since the stored checkpoint
+        self._passed = json.loads(expected)["done"] if expected else 0  # of these so many come again
+        self._altered: list[SchemaChange] = []  # not stored before the transaction's end
+        self._former = dict(begun.shapes) if begun is not None else {}  # shapes that old rows come for
         self._open = False
         self._failed = False
         self._durable = Durable(session)
+        self._stops = Stops(session, pipeline)
         self._shapes: dict[str, Shape] = {}
         self._bulks: dict[str, Bulk] = {}
         self._too_wide: set[str] = set()
@@ -70,16 +89,26 @@ class Writer:
             self._transaction = places.last
             first = 0
             for step in group.steps:
-                if isinstance(step, Rows):
-                    self._rows(step, first, places.at, position)
-                elif isinstance(step, SchemaChange):
-                    raise StateRefused("a schema change is not carried out yet", table=step.old.id)
+                size = len(step.order) if isinstance(step, Rows) else 1
+                if isinstance(step, SchemaChange):
+                    break  # these are at the end
+                if (left := self._left_of(step, size)) is None:
+                    pass
+                elif isinstance(left, Rows):
+                    self._rows(left, first + size - len(left.order), places.at, position)
                 else:
-                    truncate(self.session, step, self._shape)
-                first += len(step.order) if isinstance(step, Rows) else 1
+                    truncate(self.session, left, self._shape)
+                first += size
+            changes = group.schema_changes
             if group.unread:
                 empty_chunks(self.session, self._pipeline, group.unread, self._tables, self._shape)
+            if changes and (ticket := self._alter(changes, checkpoint)) is not None:
+                return ticket
             return None if checkpoint is None else self._commit(checkpoint)
+        except (Conflict, PoisonRow) as error:
+            self._failed = True
+            self._stops.note(error)
+            raise
         except BaseException:
             self._failed = True
             raise
@@ -87,6 +116,15 @@ class Writer:
     def _refuse_after_error(self) -> None:
         if self._failed:
             raise StateRefused("nothing is written after an error", hint="claim again", pipeline=self._pipeline)
+
+    def _left_of(self, step: Rows | Truncate, size: int) -> Rows | Truncate | None:
+        """Without what is in already, of a transaction in which tables were altered (T-PO-4)."""
+        self._since += size
+        again = min(size, self._passed)
+        self._passed -= again
+        if not again:
+            return step
+        return after(step, again) if isinstance(step, Rows) and again < size else None
 
     def _make_ready(self, group: Group, whole: bool) -> None:
         """What needs statements that are not for the middle of a transaction; a group that is not `whole` opens one for
@@ -100,6 +138,8 @@ class Writer:
                 self._stage(table)
 
     def _stage(self, table: Table) -> None:
+        if table.id in self._former:
+            return  # its old rows are passed over
         try:
             self._bulk(table).ready()
         except TooWide:
@@ -123,11 +163,66 @@ class Writer:
         """An error of the server means that nothing was committed; a connection that ends leaves it unknown, and the
         next claim tells."""
         stored = to_text(checkpoint.to_json())
+        self._stops.passed()
+        if self._altered:
+            store_changes(self.session, self._pipeline, self._altered)
+            self.session.defer(f"DELETE FROM cdcd.intents WHERE pipeline = {literal(self._pipeline)}")
+            self._altered = []
         ((at_once,),) = self.session.rows(f"{_STORE}; COMMIT; {AFTER}", stored, self._pipeline)
+        self._expected, self._position = stored, checkpoint.to_json()["position"]
+        self._since = self._passed = 0
         self._open = False
         self._transaction = None
-        self._expected = stored
         return self._durable.ticket(bool(at_once))
+
+    def _alter(self, changes: list[SchemaChange], checkpoint: Checkpoint | None) -> Ticket | None:
+        """Make the changes that end a group. None: nothing was committed, or the transaction goes on after them."""
+        again = min(len(changes), self._passed)
+        self._passed -= again
+        for change in changes[:again]:
+            log.debug("a change of a table that is made already", table=change.old.id)
+        for change in changes:
+            log.info("a table changed", table=change.old.id, what=change.said, policy=change.policy)
+        todo = changes[again:]
+        for change in todo:
+            if change.reload:
+                self.session.run(f"DELETE FROM {self._shape(change.old).sql}")
+        made = _statements(todo)
+        if made:
+            stored = to_text(checkpoint.to_json()) if checkpoint is not None else None
+            shapes = {change.old.id: self._shape(change.old) for change in todo}
+            intent = Intent([*self._altered, *changes], self._since, stored, {**self._former, **shapes})
+            intent.number = len(intent.changes) - len(todo)
+            self._intents.begin(intent, self._position)
+            self._open = False
+            self._intents.carry_out(intent)
+        self._since += len(changes)
+        for change in changes:
+            self._tables.pop(change.old.id, None)
+            self._former.pop(change.old.id, None)
+            if change.new is not None:
+                self._tables[change.new.id] = change.new
+        self._altered += changes
+        if made:
+            self.session.run("COMMIT")
+            intent.done = self._since
+            self._expected = self._intents.settle(intent, self._position)
+            ((at_once,),) = self.session.rows(f"COMMIT; {AFTER}")
+            self.look_again()
+            if checkpoint is not None:
+                self._position = checkpoint.to_json()["position"]
+                self._since, self._altered, self._transaction = 0, [], None
+                return self._durable.ticket(bool(at_once))
+            self._go_on()
+        elif again and checkpoint is None:
+            self.session.run("COMMIT")  # nothing was written: all that came was in already
+            self.look_again()
+            self._go_on()
+        elif any(change.policy != "apply" for change in todo):
+            for change in todo:
+                if change.new is not None:
+                    verify(self.session, change)
+        return None
 
     @contextmanager
     def durably(self) -> Iterator[Session]:
@@ -148,6 +243,18 @@ class Writer:
     def started(self, checkpoint: Checkpoint) -> None:
         """What apply expects to find from now on."""
         self._expected = to_text(checkpoint.to_json())
+        self._position = checkpoint.to_json()["position"]
+
+    def _go_on(self) -> None:
+        """In the middle of a source's transaction, after its tables were altered."""
+        self._open = False
+        self._make_ready(Group(), whole=False)
+        self._begin()
+
+    def shape_for(self, table: Table) -> Shape:
+        """That rows of the table come for: the target's, or what it was while such rows are only passed over."""
+        known = self._former.get(table.id)
+        return known if known is not None and self._passed else read_shape(self.session, table)
 
     def carries(self, tables: Sequence[Table]) -> None:
         self._tables |= {table.id: table for table in tables}
@@ -206,6 +313,11 @@ class Writer:
             self._made += 1
             self._bulks[table.id] = Bulk(self.session, shape, target_forms(table, shape)[0], str(self._made))
         return self._bulks[table.id]
+
+
+def _statements(changes: list[SchemaChange]) -> bool:
+    """Whether any may take statements that commit."""
+    return any(change.new is not None and change.policy == "apply" for change in changes)
 
 
 def _folds(one: TableLog) -> bool:

@@ -56,11 +56,17 @@ def ends(source: Database, target: MySQLDatabase) -> tuple[list[Any], list[Any]]
     return here, list(target.sql("SET time_zone = '+00:00'", THERE))
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.failure("T-MT-12", "T-PO-4")
+@pytest.mark.timeout(180)
 def test_from_postgres(source_db: Database, mysql_target: MySQLDatabase, cdcd: Callable[..., Daemon]) -> None:
     arguments = ["run", "--from", source_db.url, "--to", mysql_target.target_url, "--name", source_db.name]
     source_db.sql(TABLE)
     source_db.sql(LINES)
+    source_db.sql(
+        "CREATE TABLE parents (id int PRIMARY KEY); CREATE TABLE children (id int PRIMARY KEY, parent int"
+        " REFERENCES parents ON DELETE CASCADE); INSERT INTO parents VALUES (1), (2);"
+        "INSERT INTO children VALUES (1, 1), (2, 1), (3, 2)"
+    )
     source_db.sql(SOME)
     cdcd(*arguments, "--until", "caught-up").wait(0)
     here, there = ends(source_db, mysql_target)
@@ -69,17 +75,24 @@ def test_from_postgres(source_db: Database, mysql_target: MySQLDatabase, cdcd: C
     daemon.wait_said("stream started")
     source_db.sql(SOME)
     source_db.sql("UPDATE orders SET note = 'x', total = -total WHERE id % 3 = 0")
-    source_db.sql("DELETE FROM orders WHERE id % 4 = 0")
+    source_db.sql("DELETE FROM orders WHERE id % 4 = 0; DELETE FROM parents WHERE id = 1")
     source_db.sql("UPDATE orders SET id = id + 10000 WHERE id > 1000")
     source_db.sql("INSERT INTO lines VALUES ('a'), ('a'), (NULL); DELETE FROM lines WHERE ctid = '(0,1)'")
+    source_db.sql(
+        "BEGIN; INSERT INTO orders (customer, state, placed) VALUES (1, 'before', now());"
+        "ALTER TABLE orders RENAME note TO remark; ALTER TABLE orders DROP weight, ADD extra int NOT NULL DEFAULT 5;"
+        "INSERT INTO orders (customer, state, placed, remark) VALUES (2, 'after', now(), 'r'); COMMIT"
+    )
     wait_until(lambda: (both := ends(source_db, mysql_target))[0] == both[1], 30, "the changes to arrive")
     daemon.kill()
     source_db.sql("UPDATE orders SET state = 'late' WHERE id % 2 = 1")
-    source_db.sql(SOME)
+    source_db.sql(SOME.replace("note", "remark").replace("weight, ", "").replace("n / 3.0, ", ""))
     cdcd(*arguments, "--until", "caught-up").wait(0)
     here, there = ends(source_db, mysql_target)
     assert here == there and isinstance(here[0][3], Decimal)
     assert sorted(mysql_target.sql("SELECT * FROM `lines`"), key=str) == [("a",), (None,)]
+    # No foreign key is asked at the target, and none cascades: what went at the source goes by itself.
+    assert [mysql_target.sql(f"SELECT id FROM {name}") for name in ("parents", "children")] == [[(2,)], [(3,)]]
 
 
 MINE = """
@@ -114,7 +127,14 @@ def test_from_the_same_product(
     arguments = ["run", "--from", source.url, "--to", mysql_target.target_url, "--name", source.name]
 
     def both() -> list[Any]:
-        return [end.sql("SET time_zone = '+00:00'", THERE) for end in (source, mysql_target)]
+        """Columns by their names: at the target a new one is the last."""
+        found = []
+        names = [name for name, *_ in source.sql("SHOW COLUMNS FROM orders")]
+        for end in (source, mysql_target):
+            there = {name for name, *_ in end.sql("SHOW COLUMNS FROM orders")}
+            text = THERE.replace("*", ", ".join(name if name in there else f"'{name} is missing'" for name in names))
+            found.append(end.sql("SET time_zone = '+00:00'", text))
+        return found
 
     source.sql(MINE, "CREATE TABLE names (name varchar(20) PRIMARY KEY, n int) COLLATE utf8mb4_general_ci")
     source.sql("INSERT INTO names VALUES ('a', 1), ('b', 2), ('c ', 3)")
@@ -131,11 +151,15 @@ def test_from_the_same_product(
         "UPDATE names SET name = 'A' WHERE name = 'a'", "DELETE FROM names WHERE name = 'C'",
         "INSERT INTO names VALUES ('C', 4)", "TRUNCATE names", "INSERT INTO names VALUES ('é', 1), ('z', 1)",
         "UPDATE names SET n = n + 1, name = UPPER(name)",
+        "ALTER TABLE orders RENAME COLUMN note TO remark, ADD COLUMN extra int NOT NULL DEFAULT 5 AFTER id",
+        "INSERT INTO orders (customer, state, placed, remark) VALUES (2, 'after', NOW(), 'r')",
+        "ALTER TABLE orders MODIFY state varchar(40), DROP COLUMN weight", "UPDATE orders SET extra = id % 100",
     )  # fmt: skip
     wait_until(lambda: (found := both())[0] == found[1], 30, "the changes to arrive")
     daemon.kill()
     source.sql("UPDATE orders SET state = 'late' WHERE id % 2 = 1")
-    fill(source, "c")
+    rows = MY_ROWS.replace("note", "remark").replace("weight, ", "").replace("x.n / 3, ", "")
+    source.sql("SET time_zone = '+00:00'", "SET @turn = 'c'", rows)
     cdcd(*arguments, "--until", "caught-up").wait(0)
     here, there = both()
     assert here == there

@@ -17,7 +17,7 @@ _numbers = itertools.count(1)
 GRANTS: Mapping[str, tuple[str, ...]] = {
     APP: ("ALL ON {}.*",),
     SOURCE: ("SELECT, LOCK TABLES ON {}.*",),
-    TARGET: ("SELECT, INSERT, UPDATE, DELETE, CREATE, ALTER, DROP, INDEX, REFERENCES, LOCK TABLES ON {}.*",),
+    TARGET: ("SELECT, INSERT, UPDATE, DELETE, CREATE, ALTER, DROP, INDEX, REFERENCES, TRIGGER, LOCK TABLES ON {}.*",),
 }
 """Who may do what in a test's database. Beside it the source's user may follow the log, and the target's keeps its own
 tables: see make_users."""
