@@ -12,6 +12,7 @@ from cdcd.model.table import Table
 from connectors.postgres import control
 from connectors.postgres.check_link import unverified
 from connectors.postgres.check_objects import check_objects
+from connectors.postgres.check_pooler import pooled
 from connectors.postgres.check_target_tables import Role, check_table
 from connectors.postgres.findings import finding
 from connectors.postgres.names import quote_identifier
@@ -44,6 +45,7 @@ def check_target(
     found = list(unverified(url, "PT-TLS"))
     if server["standby"]:
         return [*found, finding("PT-STANDBY", "the target is a standby", mend="point the URL at the primary")]
+    found += pooled(url)
     found += _of_server(session, role, server)
     carried = carried_tables(session, pipeline) if server["controls"] else set()
     shapes = {table.id: find_shape(session, table.schema, table.name) for table in tables}

@@ -78,6 +78,7 @@ FINDINGS: dict[str, tuple[str, str]] = {
     # The target: the server and the role
     "PT-VERSION": ("error", "The server is older than PostgreSQL 13."),
     "PT-STANDBY": ("error", "It is a standby: nothing can be written."),
+    "PT-POOLER": ("error", "A pooler gives one session of the server to several of ours in turn."),
     "PT-CREATE": ("error", "The role may not create the schema `cdcd`, where checkpoints are kept."),
     "PT-CONTROL": ("error", "The schema `cdcd` is there, but belongs to another role that made it."),
     "PT-TEMPORARY": ("error", "The role may not create temporary tables, by which changes are applied."),

@@ -10,6 +10,7 @@ from tests.met.pair import Pair
 from tests.met.test_stops import T, stopped
 from tests.servers import Database, Postgres, make_roles
 from tests.servers.database import make_source
+from tests.servers.pooler import pooled
 from tests.servers.proxy import CUT, Action, Direction, Message, Proxy
 from tests.waiting import wait_until
 
@@ -73,6 +74,22 @@ def test_a_pooler_that_knows_no_replication(pair: Pair, source_proxy: Proxy) -> 
         pair.over(source=source_proxy.url(pair.source.url)).run(code=3), "[PG-REPLICATION-LOGIN]", "not to a pooler"
     )
     untouched(pair)
+
+
+@pytest.mark.failure("PG-26")
+def test_a_real_pooler_before_either_end(pair: Pair) -> None:
+    """In transaction mode: none of what a session keeps is kept."""
+    pair.source.sql(T)
+    with pooled(pair.source.server) as pooler:
+        source = pair.over(source=replace(pair.source, server=pooler).url)
+        stopped(source.run(code=3), "[PG-REPLICATION-LOGIN]", "not to a pooler")
+        untouched(pair)
+    with pooled(pair.target.server, "session") as pooler:
+        assert "PT-POOLER" not in pair.over(target=replace(pair.target, server=pooler).url).command("check").text()
+    with pooled(pair.target.server) as pooler:
+        target = pair.over(target=replace(pair.target, server=pooler).url)
+        stopped(target.run(code=3), "[PT-POOLER]", "not to a pooler")
+        untouched(pair)
 
 
 @pytest.mark.failure("PG-06")

@@ -1,7 +1,7 @@
 #!/bin/sh
 # What Debian is asked for when a fresh machine lacks it: "python" (venv), "postgres" (server 15 with its
 # extensions, whose package is kept from making and starting a cluster of its own), "mariadb" (the server's programs
-# alone, which start nothing), "npm" or "gdb".
+# alone, which start nothing), "npm", "gdb", or "pgbouncer" (which is kept from being started).
 set -eu
 
 if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
@@ -25,8 +25,11 @@ npm)
 gdb)
     set -- gdb
     ;;
+pgbouncer)
+    set -- pgbouncer
+    ;;
 *)
-    echo "usage: $0 python|postgres|mariadb|npm|gdb" >&2
+    echo "usage: $0 python|postgres|mariadb|npm|gdb|pgbouncer" >&2
     exit 2
     ;;
 esac
@@ -45,5 +48,11 @@ if [ "$1" = postgresql-15 ]; then
     mkdir -p "$directory"
     trap 'rm -f "$directory/cdcd.conf"' EXIT
     echo "create_main_cluster = false" >"$directory/cdcd.conf"
+fi
+if [ "$1" = pgbouncer ] && [ ! -e /usr/sbin/policy-rc.d ]; then
+    # Asked by what would start a service ("policy-rc.d" in Debian's policy): only for this installation.
+    trap 'rm -f /usr/sbin/policy-rc.d' EXIT
+    printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d
+    chmod 755 /usr/sbin/policy-rc.d
 fi
 install "$@"
