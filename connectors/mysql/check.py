@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from cdcd.contracts import Finding
 from cdcd.errors import CdcdError
-from cdcd.model.table import Table
+from cdcd.model.table import Column, Table
 from connectors.mysql.ask import Asker
+from connectors.mysql.constants import Unsure
 from connectors.mysql.fields import offer
 from connectors.mysql.findings import finding
 from connectors.mysql.names import quote_table
+from connectors.mysql.omitted import default_text
 from connectors.mysql.server import Server
 
 SHORT = 86400
@@ -22,11 +25,15 @@ _SETTINGS = (
 )  # fmt: skip
 
 
+_CONSTANT = re.compile(r"[bx]?'|[-\d]", re.IGNORECASE)
+"""What a default begins with that is one value."""
+
+
 def check_source(asker: Asker, server: Server, tables: Sequence[Table]) -> list[Finding]:
     names = ", ".join(f"'{name}'" for name in _SETTINGS)
     found = asker.ask(f"SHOW GLOBAL VARIABLES WHERE Variable_name IN ({names})")
     settings = {str(name): str(value) for name, value in found}
-    return [*_settings(settings), *_rights(asker, server), *_tables(asker, tables)]
+    return [*_settings(settings), *_rights(asker, server), *_tables(asker, tables), *_images(settings, tables)]
 
 
 def _settings(settings: Mapping[str, str]) -> Iterator[Finding]:
@@ -35,18 +42,37 @@ def _settings(settings: Mapping[str, str]) -> Iterator[Finding]:
     if (format := settings.get("binlog_format", "ROW")) != "ROW":
         yield finding("MY-FORMAT", "the server logs statements, not rows", f"binlog_format = {format}",
                       "SET PERSIST binlog_format = 'ROW' -- and end the sessions that began before")  # fmt: skip
-    if (image := settings.get("binlog_row_image", "FULL")) not in ("FULL", "NOBLOB"):
-        yield finding("MY-IMAGE", "inserted rows come without the columns that took their default",
-                      f"binlog_row_image = {image}", "SET PERSIST binlog_row_image = 'FULL'")  # fmt: skip
-    if settings.get("binlog_row_value_options"):
-        yield finding("MY-PARTIAL-JSON", "updates of JSON values come as differences, which cdcd does not read",
-                      f"binlog_row_value_options = {settings['binlog_row_value_options']}",
-                      "SET PERSIST binlog_row_value_options = ''")  # fmt: skip
     kept = int(float(settings.get("binlog_expire_logs_seconds") or 0))
     if 0 < kept < SHORT:
         yield finding("MY-RETENTION", "logs are removed so soon that an outage, or a load, may outlast them",
                       f"binlog_expire_logs_seconds = {kept}",
                       "SET PERSIST binlog_expire_logs_seconds = 604800")  # fmt: skip
+
+
+def _images(settings: Mapping[str, str], tables: Sequence[Table]) -> Iterator[Finding]:
+    """What images that leave columns out do not tell."""
+    image = settings.get("binlog_row_image", "FULL")
+    full = "SET PERSIST binlog_row_image = 'FULL' -- and end the sessions that began before"
+    for table in tables if image not in ("FULL", "NOBLOB") else ():
+        if untold := [column.name for column in table.carried if not _told(column)]:
+            yield finding("MY-IMAGE", f"rows of {table.id} may be inserted without what is not known here",
+                          f"binlog_row_image = {image}, and the defaults of {', '.join(untold)}", full)  # fmt: skip
+    if image != "FULL" and settings.get("binlog_row_value_options"):
+        yield finding("MY-PARTIAL-JSON", "updates of JSON come as differences, without what they are differences of",
+                      f"binlog_row_value_options = {settings['binlog_row_value_options']}, binlog_row_image = {image}",
+                      full)  # fmt: skip
+
+
+def _told(column: Column) -> bool:
+    """Whether the log or the structure tells a value that an insertion left out. What is no constant is in the log; a
+    column that has no default must be given, but in sessions that are not strict."""
+    if column.default is None or not _CONSTANT.match(column.default):
+        return True
+    try:
+        default_text(column)
+    except Unsure:
+        return False
+    return True
 
 
 def _rights(asker: Asker, server: Server) -> Iterator[Finding]:

@@ -28,8 +28,13 @@ def older_rows(column: Column, default: Default | None) -> str | None:
         raise Unsure("its default is not a constant")
     if default.value is None:
         return None
+    return normal(column, default.value, default.sql or "")
+
+
+def normal(column: Column, value: str, sql: str = "") -> str:
+    """The value of a constant default as the column holds it. `sql`: as the statement wrote it."""
     try:
-        return _text(column, default.value, default.sql or "")
+        return _text(column, value, sql)
     except (ValueError, InvalidOperation) as error:
         raise Unsure(f"its default is not understood ({error})") from None
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import starmap
 from typing import Any
 
 from cdcd.errors import SchemaChanged, Stopped
 from cdcd.model.change import SchemaChange
 from cdcd.model.group import Truncate
-from cdcd.model.table import Table
+from cdcd.model.table import Column, Table
 from connectors.mysql.alteration import Alteration, Setting, Unfit
 from connectors.mysql.charsets import decoder
 from connectors.mysql.collations import Collations
@@ -34,6 +35,7 @@ from connectors.mysql.statements import (
 )  # fmt: skip
 from connectors.mysql.tokens import Dialect, NotUnderstood
 from connectors.mysql.track import track
+from connectors.mysql.types import native_of
 
 Step = SchemaChange | Truncate
 
@@ -149,11 +151,8 @@ class Definitions:
         now = self._look(made.id)
         if now is None or _shape(now) != _shape(made):
             return made
-        columns = zip(made.columns, now.columns, strict=True)
-        return replace(
-            made, unique=now.unique,
-            columns=tuple(replace(a, default=b.default, simple=b.simple, generated=b.generated) for a, b in columns),
-        )  # fmt: skip
+        columns = tuple(starmap(_told_anew, zip(made.columns, now.columns, strict=True)))
+        return replace(made, unique=now.unique, columns=columns)
 
     def _renamed(self, effect: Renamed, tables: Mapping[str, Table], find: Find) -> Iterator[Step]:
         """Step by step, as the server does it. A table that is not carried, and takes the name of one that is, has its
@@ -186,6 +185,17 @@ class Definitions:
                 yield replace(step, reload=True)
             else:
                 yield step
+
+
+def _told_anew(then: Column, now: Column) -> Column:
+    """The default is what rows have that are inserted without a value: another one came with a later statement. Rows
+    never get one of these two types' from here."""
+    then = replace(then, generated=now.generated)
+    if (then.default is None) != (now.default is None):
+        return then
+    if native_of(then).name in ("timestamp", "json"):
+        return replace(then, default=now.default, simple=now.simple)
+    return replace(then, default=now.default) if then.simple == now.simple else then
 
 
 def _again(table: Table) -> SchemaChange:

@@ -7,8 +7,8 @@ from cdcd.contracts import Finding
 FINDINGS: dict[str, tuple[str, str]] = {
     "MY-LOG": ("error", "The server keeps no binary log."),
     "MY-FORMAT": ("error", "`binlog_format` is not ROW: statements are logged, not the rows that they changed."),
-    "MY-IMAGE": ("error", "`binlog_row_image` is MINIMAL: inserted rows lack the columns that took their default."),
-    "MY-PARTIAL-JSON": ("error", "`binlog_row_value_options`: updates of JSON come as differences."),
+    "MY-IMAGE": ("warning", "`binlog_row_image` is MINIMAL, and a default is not known: rows with it stop the stream."),
+    "MY-PARTIAL-JSON": ("error", "JSON is logged as differences, in images without what they are differences of."),
     "MY-RETENTION": ("warning", "`binlog_expire_logs_seconds` is less than a day: nothing else keeps the log."),
     "MY-CLIENT": ("error", "The user lacks REPLICATION CLIENT (MariaDB: BINLOG MONITOR)."),
     "MY-REPLICATION": ("error", "The user lacks REPLICATION SLAVE."),

@@ -20,10 +20,13 @@ from typing import Any
 from cdcd.errors import Stopped
 from cdcd.model.cell import UNCHANGED
 from cdcd.model.group import DELETE, INSERT, MOVE, UPDATE, TableLog
-from cdcd.model.table import Table
+from cdcd.model.table import Column, Table
 from cdcd.rows import RowForm, compile_function, join_expression
+from connectors.mysql.constants import Unsure
 from connectors.mysql.fields import Cell, Filling, cells
 from connectors.mysql.malformed import malformed
+from connectors.mysql.omitted import default_field
+from connectors.mysql.partial import WholeUpdate
 from connectors.mysql.period import CURRENT, is_end
 from connectors.mysql.refused import refused
 from connectors.mysql.tablemap import Slot, length, present
@@ -41,6 +44,8 @@ class ImageCode:
     def __init__(self, filling: Filling, slots: Sequence[Slot], wants_old: bool) -> None:
         self.form: RowForm = filling.form
         self.table: Table = filling.form.table
+        self._filling = filling
+        self._defaults: dict[str, bytes] = {}
         self._wants_old = wants_old
         self._cells = cells(filling, slots)
         self._versioned = any(map(is_end, self.table.columns))
@@ -48,6 +53,7 @@ class ImageCode:
             ends = zip(self._cells, self.table.columns, strict=True)
             last = len(self.form.columns)
             self._cells = [replace(cell, place=last) if is_end(column) else cell for cell, column in ends]
+        self.whole_update = WholeUpdate(self.table, self._cells, slots).of
         self._size = (len(slots) + 7) // 8
         self._names = dict(filling.names)
         places = {name: place for place, name in enumerate(self.form.columns)}
@@ -150,14 +156,24 @@ class ImageCode:
             return fields
         by_name = {column.name: column for column in self.table.columns}
         for name, field in zip(self.form.columns, fields, strict=True):
-            if field is UNCHANGED and (by_name[name].default is not None or not by_name[name].nullable):
-                raise Stopped(
-                    f"a row of {self.table.id} was inserted without a value for {name}, which is not in the log",
-                    why="binlog_row_image leaves out columns that take their default",
-                    hint="SET GLOBAL binlog_row_image = FULL (or NOBLOB), then cdcd reload the table",
-                    table=self.table.id,
-                )
-        return [self.form.layout.null if field is UNCHANGED else field for field in fields]
+            if field is UNCHANGED and name not in self._defaults:
+                self._defaults[name] = self._default_of(by_name[name])
+        pairs = zip(self.form.columns, fields, strict=True)
+        return [self._defaults[name] if field is UNCHANGED else field for name, field in pairs]
+
+    def _default_of(self, column: Column) -> bytes:
+        try:
+            return default_field(self._filling, column)
+        except Unsure as error:
+            raise Stopped(
+                f"a row of {self.table.id} was inserted without a value for {column.name}, which is not in the log",
+                why=f"binlog_row_image leaves out columns that take their default: {error}",
+                hint="SET GLOBAL binlog_row_image = FULL (or NOBLOB), then cdcd reload the table",
+                table=self.table.id,
+                column=column.name,
+            ) from None
+        except ValueError as error:
+            raise refused(self.table, column.name, error) from error
 
     def _key_of(self, fields: Sequence[Any]) -> bytes:
         """The key's bytes; of a keyless table, the row's."""

@@ -16,6 +16,9 @@ DEEPEST = 100
 DIGITS = 81
 """Of a decimal: the server's own have room for more than a column's 65 (DECIMAL_MAX_POSSIBLE_PRECISION)."""
 
+INLINE = ((4, 5, 6), (4, 5, 6, 7, 8))
+"""The kinds of value that stand where others have their offset, in the small form and in the large one."""
+
 _u16, _u32 = struct.Struct("<H").unpack_from, struct.Struct("<I").unpack_from
 _LITERALS = {0: "null", 1: "true", 2: "false"}
 _NUMBERS: dict[int, Callable[[bytes, int], tuple[int]]] = {
@@ -48,10 +51,10 @@ def _text(data: bytes, kind: int, at: int, end: int, depth: int) -> str:
     if kind == 11:
         return number_text(_double(data, at)[0])
     if kind == 12:
-        size, at = _length(data, at)
+        size, at = varying_length(data, at)
         return quote(_piece(data, at, size, end).decode())
     if kind == 15:
-        size, start = _length(data, at + 1)
+        size, start = varying_length(data, at + 1)
         return _opaque(data[at], _piece(data, start, size, end))
     raise ValueError(f"no binary JSON: a value of the kind {kind}")
 
@@ -60,7 +63,7 @@ def _composite(data: bytes, kind: int, at: int, end: int, depth: int) -> str:
     """An object (kind 0, large 1) or an array (2, large 3): counts, then entries, each with an offset from `at`."""
     large = kind & 1
     unit, read = (4, _u32) if large else (2, _u16)
-    inline = (4, 5, 6, 7, 8) if large else (4, 5, 6)
+    inline = INLINE[large]
     (count,), (size,) = read(data, at), read(data, at + unit)
     if size > end - at or count * (unit + 1) > size:
         raise ValueError("no binary JSON: longer than its column")
@@ -83,7 +86,7 @@ def _composite(data: bytes, kind: int, at: int, end: int, depth: int) -> str:
     return f"{{{', '.join(parts)}}}" if kind < 2 else f"[{', '.join(parts)}]"
 
 
-def _length(data: bytes, at: int) -> tuple[int, int]:
+def varying_length(data: bytes, at: int) -> tuple[int, int]:
     """A length in pieces of seven bits, and where it ends."""
     size = shift = 0
     while True:

@@ -400,10 +400,20 @@ class Stream:
         elif kind == events.XA_PREPARE:
             raise _unsupported("a two-phase (XA) transaction", log_pos)
         elif kind == events.PARTIAL_UPDATE:
-            raise _unsupported("a partial update of a JSON value (binlog_row_value_options)", log_pos)
+            self._partial(body, group)
         elif kind not in events.SILENT and not flags & events.IGNORABLE_FLAG:
             raise malformed(f"an event of the unknown type {kind}", position=log_pos)
         return ""
+
+    def _partial(self, body: bytes, group: Group) -> None:
+        """An update that has of its documents only what changed in them."""
+        if not self._live:
+            return
+        taker = self._takers.get(body[:6]) or self._bind(body[:6], group)
+        if (code := self._codes[body[:6]]) is not None:
+            data = code.whole_update(body, 8 + int.from_bytes(body[8:10], "little"))
+            taker[1](data, 0, len(data))
+            group.bytes += len(data)
 
     def _compressed(self, kind: int, body: bytes, group: Group) -> None:
         """A rows event of MariaDB whose rows are compressed; number and bitmaps of columns are not."""

@@ -206,13 +206,6 @@ class TestImages:
                 ("insert", "t", ("3", "x", None, "9")),
             ]
 
-    def test_a_default_that_is_not_in_the_log_is_refused(self, mysql_db: MySQLDatabase) -> None:
-        mysql_db.sql(TABLE)
-        with reading(mysql_db) as reader:
-            session(mysql_db, "SET SESSION binlog_row_image = 'MINIMAL'", "INSERT INTO t (id) VALUES (1)")
-            with pytest.raises(Stopped, match="without a value for n"):
-                reader.events()
-
     @pytest.mark.failure("T-MY-25", "MY-18")
     def test_generated_invisible_and_hidden_columns(self, mysql_db: MySQLDatabase) -> None:
         functional = ", KEY ((upper(a)))" if mysql_db.server.product == "mysql" else ", UNIQUE (d)"

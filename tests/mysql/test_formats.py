@@ -1,0 +1,126 @@
+"""What sessions leave out of the log's rows, and what those mean nevertheless: partial documents, smaller images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from cdcd.errors import Stopped
+from cdcd.model.cell import UNCHANGED
+from tests.mysql.following import following
+from tests.mysql.test_source_stream import reading, session, setting
+from tests.servers.mysql import MySQL
+from tests.servers.mysql_database import MySQLDatabase
+
+PARTIAL = "SET SESSION binlog_row_value_options = 'PARTIAL_JSON'"
+MINIMAL = "SET SESSION binlog_row_image = 'MINIMAL'"
+
+DOCUMENT = r"""{"a": 1, "list": [1, 2, {"deep": "x"}, null], "some \"quotes\" . and [": 1.5, "é": true, "pad": "%s"}"""
+
+UPDATES = (
+    "a = JSON_SET(a, '$.a', 2), n = n + 1",
+    "a = JSON_REMOVE(a, '$.list[0]')",
+    "v = 'w'",
+    "a = JSON_ARRAY_INSERT(a, '$.list[1]', 'in')",
+    "a = JSON_SET(a, '$.list[last-1].deep', CAST('[1]' AS JSON))",
+    "a = JSON_SET(a, '$.t', CAST('2024-02-29 01:02:03' AS DATETIME), '$.dec', 1.50), b = JSON_SET(b, '$[2].n', 0)",
+    r"""a = JSON_REPLACE(a, '$."some \\"quotes\\" . and ["', -1e300, '$."é"', NULL)""",
+    "a = JSON_SET(a, '$.list[99]', 'end', '$.a[0]', 'wrapped'), b = JSON_REMOVE(b, '$[3]')",
+    "a = JSON_SET(a, '$.a', JSON_OBJECT('bb', 1, 'a', JSON_ARRAY(TRUE, 65536, -1)), '$.u', 18446744073709551615)",
+    "a = '[]', b = JSON_SET(b, '$[0].s', REPEAT('t', 70000))",
+    "a = JSON_SET(a, '$[0]', 1), b = NULL",
+    "a = JSON_SET(a, '$[0]', 2), id = id + 10",
+)
+
+DEFAULTS = r"""CREATE TABLE t (id int AUTO_INCREMENT PRIMARY KEY, a varchar(20) DEFAULT 'it''s \\ é',
+    c char(4) DEFAULT 'c ', n int NOT NULL DEFAULT 5, u bigint unsigned DEFAULT 18446744073709551615,
+    d decimal(8,3) DEFAULT 1.5, f double DEFAULT 0.1, r float DEFAULT 0, y year DEFAULT 1999, b bit(4) DEFAULT b'101',
+    e enum('x','y') DEFAULT 'y', s set('p','q') DEFAULT 'q,p', dt datetime(3) DEFAULT '2024-02-29 01:02:03.5',
+    day date DEFAULT '2024-02-29', clock time DEFAULT '-12:30:00', l text, j json, ts timestamp(6) NULL,
+    now datetime(6) DEFAULT CURRENT_TIMESTAMP(6), x varchar(9) DEFAULT (concat('a', 'b')))"""
+
+
+@pytest.fixture
+def mysql(mysql_servers: Callable[..., MySQL], mysql_on: Callable[..., MySQLDatabase]) -> MySQLDatabase:
+    """A database of MySQL only."""
+    return mysql_on(mysql_servers("mysql"))
+
+
+class TestPartialDocuments:
+    @pytest.mark.failure("MY-12")
+    def test_differences(self, mysql: MySQLDatabase) -> None:
+        """What is made of a document and its differences is what the server has."""
+        mysql.sql("CREATE TABLE t (id int PRIMARY KEY, a json, n int DEFAULT 0, b json, v varchar(9) DEFAULT 'v')")
+        many = ", ".join(f'{{"n": {n}, "s": "{"s" * 90}"}}' for n in range(900))
+        for number, list in (1, f"[{many}]"), (2, '[0, 1, {"n": 2}, 3]'):
+            mysql.run("INSERT INTO t (id, a, b) VALUES (%s, %s, %s)", number, DOCUMENT % ("p" * 300), list)
+        session(mysql, "FLUSH BINARY LOGS")
+        with reading(mysql) as reader:
+            for update in UPDATES:
+                session(mysql, PARTIAL, f"UPDATE t SET {update} ORDER BY id DESC")
+                came = sorted(event[3] for event in reader.events())
+                all = "SELECT CAST(id AS char), CAST(a AS char), CAST(n AS char), CAST(b AS char), v FROM t ORDER BY 1"
+                assert came == mysql.sql(all), update
+        file = mysql.server.execute("SHOW BINARY LOGS")[-1][0]
+        kinds = [row[2] for row in mysql.server.execute(f"SHOW BINLOG EVENTS IN '{file}'")]
+        assert kinds.count("Update_rows_partial") >= len(UPDATES) - 3
+
+    @pytest.mark.failure("MY-12")
+    def test_a_difference_of_what_is_not_in_the_log_is_refused(self, mysql: MySQLDatabase) -> None:
+        mysql.sql(
+            "CREATE TABLE t (id int PRIMARY KEY, a json, v int)",
+            """INSERT INTO t VALUES (1, '{"k": 1, "more": "and more and more and more"}', 1)""",
+        )
+        with reading(mysql) as reader, setting(mysql, "binlog_row_value_options", "PARTIAL_JSON"):
+            assert "MY-PARTIAL-JSON" not in {one.id for one in reader.source.check(reader.tables)}
+            session(mysql, MINIMAL, "UPDATE t SET v = 2", """UPDATE t SET a = '["a long enough text"]'""")
+            assert reader.events() == [
+                ("update", "t", ("1",), ("1", UNCHANGED, "2")),
+                ("update", "t", ("1",), ("1", '["a long enough text"]', UNCHANGED)),
+            ]
+            session(mysql, MINIMAL, "UPDATE t SET a = JSON_SET(a, '$[1]', 2)")
+            with pytest.raises(Stopped, match="what changed in a of"):
+                reader.events()
+            with setting(mysql, "binlog_row_image", "MINIMAL"):
+                assert "MY-PARTIAL-JSON" in {one.id for one in reader.source.check(reader.tables)}
+
+
+@pytest.mark.failure("MY-11")
+class TestSmallerImages:
+    def test_defaults_that_are_not_in_the_log(self, mysql_db: MySQLDatabase) -> None:
+        """Under MINIMAL and NOBLOB an insertion has what it was given, and what was made for it."""
+        mysql_db.sql(DEFAULTS)
+        with reading(mysql_db) as reader:
+            for image in ("FULL", "MINIMAL", "NOBLOB"):
+                session(mysql_db, f"SET SESSION binlog_row_image = '{image}'", "INSERT INTO t (n) VALUES (7)",
+                        "INSERT INTO t (a) VALUES ('given')")  # fmt: skip
+            rows = [event[2] for event in reader.events()]
+            times = [now for (now,) in mysql_db.sql("SELECT CAST(now AS char) FROM t ORDER BY id")]
+        assert [row[:4] for row in rows[:2]] == [("1", "it's \\ é", "c", "7"), ("2", "given", "c", "5")]
+        assert [row[18] for row in rows] == times
+        others = [(*row[1:18], row[19]) for row in rows]
+        assert others[2:4] == others[:2] and others[4:] == others[:2]
+
+    @pytest.mark.failure("T-MY-5")
+    def test_a_default_is_that_of_its_time(self, mysql_db: MySQLDatabase) -> None:
+        """Of what was made and changed before it is read."""
+        mysql_db.sql("CREATE TABLE t (id int PRIMARY KEY, n int NOT NULL DEFAULT 5)")
+        with following(mysql_db) as follower:
+            session(
+                mysql_db, MINIMAL, "INSERT INTO t (id) VALUES (1)",
+                "ALTER TABLE t ALTER n SET DEFAULT 6, ADD m int DEFAULT 1", "INSERT INTO t (id) VALUES (2)",
+                "ALTER TABLE t ALTER n SET DEFAULT 7, ALTER m SET DEFAULT NULL", "INSERT INTO t (id) VALUES (3)",
+            )  # fmt: skip
+            follower.read()
+            rows = [(row["id"], row["n"], row["m"]) for row in follower.of("t")]
+        assert rows == [("1", "5", "1"), ("2", "6", "1"), ("3", "7", None)]
+
+    def test_a_default_that_nothing_tells_is_refused(self, mysql_db: MySQLDatabase) -> None:
+        mysql_db.sql("CREATE TABLE t (id int PRIMARY KEY, r float DEFAULT 16777216, ts timestamp DEFAULT '2024-01-01')")
+        with reading(mysql_db) as reader, setting(mysql_db, "binlog_row_image", "MINIMAL"):
+            found = {one.id: one for one in reader.source.check(reader.tables)}
+            assert "r, ts" in found["MY-IMAGE"].evidence
+            session(mysql_db, "INSERT INTO t (id, ts) VALUES (1, NOW())")
+            with pytest.raises(Stopped, match="without a value for r"):
+                reader.events()
