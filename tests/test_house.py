@@ -19,7 +19,7 @@ LAYERS = (
     ("model",),
     ("rows",),
     ("model.group", "facts"),
-    ("fold", "contracts", "fence"),
+    ("fold", "contracts", "policy", "fence"),
     ("log", "progress"),
     ("connector",),
     ("engine",),
@@ -34,7 +34,7 @@ LAYERS = (
 """cdcd's modules, the lowest first: each imports only from layers below its own, and within its own name."""
 
 FOR_CONNECTORS = {
-    "connector", "contracts", "errors", "facts", "fold", "log", "metrics", "model", "rows", "secrets", "wake",
+    "connector", "contracts", "errors", "facts", "fold", "log", "metrics", "model", "policy", "rows", "secrets", "wake",
 }
 
 HOMES = {

@@ -7,6 +7,8 @@ from typing import Any
 
 from cdcd.connector import SinkOptions, SourceOptions, Url
 from cdcd.errors import UsageError
+from cdcd.model.selection import Selection
+from cdcd.policy import Policy
 from connectors.mysql.compare import MysqlComparable
 from connectors.mysql.fence import MysqlFence
 from connectors.mysql.outside import leave_request, read_status, withdraw_requests
@@ -31,7 +33,10 @@ def sink(url: Url, name: str, options: SinkOptions) -> MysqlSink:
             why="no status tells which of the server's replicas have a transaction",
             hint="leave it out; a server with semi-synchronous replication waits at COMMIT by itself",
         )
-    return MysqlSink(url, name, target_tables=options.target_tables, home=options.home, closely=options.closely)
+    policy = Policy(options.on_error, options.on_conflict, options.max_exceptions, Selection(options.policy_tables))
+    return MysqlSink(
+        url, name, target_tables=options.target_tables, home=options.home, refused=policy, closely=options.closely
+    )
 
 
 def home(database: str) -> str:

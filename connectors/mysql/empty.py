@@ -12,6 +12,7 @@ from cdcd.errors import StateRefused
 from cdcd.model.chunk import Bound, Chunk
 from cdcd.model.group import Truncate
 from cdcd.model.table import Table
+from connectors.mysql.exceptions import supersede_tables
 from connectors.mysql.names import quote
 from connectors.mysql.sessions import Session
 from connectors.mysql.shape import Shape
@@ -40,6 +41,7 @@ def empty_chunks(
         _mark_unread(session, pipeline, id, its)
         if not _any_in(session, pipeline, id):
             session.run(f"DELETE FROM {shape.sql}")
+            supersede_tables(session, pipeline, [id])
             continue
         for chunk in its:
             session.run(f"DELETE FROM {shape.sql} WHERE {_range(chunk, shape)}")

@@ -60,7 +60,8 @@ def send_file(connection: Connection, statement: bytes, data: Iterable[bytes]) -
     return Result(int(done.affected_rows or 0), (), done.warning_count)
 
 
-_PIECE = 1 << 20
+_PIECE = 1 << 16
+"""Bytes of a packet of a file: less than any server's max_allowed_packet."""
 
 
 def server_version(connection: Connection) -> str:

@@ -1,7 +1,8 @@
-"""Changes made in the source's order, so that the one at fault is named.
+"""Changes made in the source's order, so that the one at fault is named, and the pipeline's policy for it applies.
 
 Taken where the bulk way failed, and for tables whose keys only the server can compare (T-FO-3). Many statements go to
-the server together; the server says of each how many rows it touched, and stops at the first that it refuses.
+the server together; it says of each how many rows it touched, and stops at the first that it refuses. Where that is not
+the end of it, those before it are made again, and it is settled by the policy.
 """
 
 from __future__ import annotations
@@ -9,10 +10,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from cdcd.errors import CdcdError, Conflict
+from cdcd.errors import CdcdError, Conflict, PoisonRow
+from cdcd.log import get_logger
 from cdcd.model.group import Rows, Transaction
+from cdcd.policy import Missed, Refused, Waits, identity
+from connectors.mysql.exceptions import Exceptions, concerned, row_version, supersede
 from connectors.mysql.sessions import Session
 from connectors.mysql.single import Change, OneByOne
+
+log = get_logger("mysql.ordered")
 
 BATCH = 500
 """Statements sent together."""
@@ -23,56 +29,146 @@ Where = Callable[[int], Transaction | None]
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """A change, its table here, and its place in the group."""
+    """A change, its table here, its place in the group, and the statement that makes it."""
 
     table: OneByOne
     change: Change
     place: int
+    statement: bytes
 
 
 class InOrder:
     """One step of changes. `where` and `position` tell of a change where it stood at the source."""
 
-    def __init__(self, session: Session, where: Where, position: str | None) -> None:
+    def __init__(self, session: Session, exceptions: Exceptions, where: Where, position: str | None) -> None:
         self._session = session
+        self._exceptions = exceptions
         self._where = where
         self._position = position
+        self._overwritten = 0
 
     def apply(self, step: Rows, first: int, tables: dict[int, OneByOne]) -> None:
         """The step's changes to `tables`, by the id of their log; `first` is the place of the step's first change."""
         left = {id(one): zip(one.ops, one.keys, one.rows, strict=True) for one in step.order if id(one) in tables}
-        batch: list[tuple[Made, bytes]] = []
+        batch: list[Made] = []
         size = 0
         for place, one in enumerate(step.order, first):
             if id(one) not in tables:
                 continue
             table = tables[id(one)]
             for change in table.add(*next(left[id(one)])):
-                statement = table.statement(change)
-                if len(batch) == BATCH or (batch and size + len(statement) > self._session.packet // 4):
+                made = Made(table, change, place, table.statement(change))
+                size += len(made.statement)
+                if len(batch) == BATCH or (batch and size > self._session.packet // 4):
                     self._batch(batch)
-                    batch, size = [], 0
-                batch.append((Made(table, change, place), statement))
-                size += len(statement)
+                    batch, size = [], len(made.statement)
+                batch.append(made)
         self._batch(batch)
+        if self._overwritten:
+            log.warning("conflicts overwritten: the source wins", changes=self._overwritten, position=self._position)
 
-    def _batch(self, batch: Sequence[tuple[Made, bytes]]) -> None:
-        if not batch:
+    def _batch(self, batch: Sequence[Made]) -> None:
+        if self._exceptions.policy.stops and not any(map(self._concerned, batch)):
+            made, error = self._run(batch)
+            if error is not None:
+                raise self._named(batch[made], error) from error.__cause__
             return
-        done, error = self._session.tried(b"; ".join([statement for _, statement in batch]))
-        for (made, _), result in zip(batch, done, strict=False):
+        while batch:
+            alone = next((at for at, made in enumerate(batch) if self._concerned(made)), len(batch))
+            easy, batch = batch[:alone], batch[alone:]
+            while easy:
+                self._session.run("SAVEPOINT batch")
+                made, error = self._run(easy)
+                if error is None:
+                    break
+                self._session.run("ROLLBACK TO SAVEPOINT batch")
+                self._run(easy[:made])
+                self._one(easy[made])
+                easy = easy[made + 1 :]
+            if batch:
+                self._one(batch[0])
+                batch = batch[1:]
+
+    def _run(self, batch: Sequence[Made]) -> tuple[int, CdcdError | None]:
+        """How many were right before the first that was not, and what that one met."""
+        if not batch:
+            return 0, None
+        done, error = self._session.tried(b"; ".join([made.statement for made in batch]))
+        for number, (made, result) in enumerate(zip(batch, done, strict=False)):
             if result.count != 1:
-                raise self._named(made, Missed(result.count, made.change.kind))
-        if error is not None:
-            raise self._named(batch[len(done)][0], error) from error.__cause__
+                return number, Missed(result.count, made.change.kind)
+        return len(done), error
+
+    # --- one at a time -----------------------------------------------------------------------------------------------
+
+    def _concerned(self, made: Made) -> bool:
+        return concerned(self._exceptions, made.table.form, made.change.key, made.change.landing)
+
+    def _waiting(self, made: Made) -> list[int]:
+        """The records of changes to its row that wait to be made."""
+        keys = [key for key in (made.change.key, made.change.landing) if key is not None]
+        return self._exceptions.of_rows(made.table, keys) if self._concerned(made) else []
+
+    def _one(self, made: Made) -> None:
+        self._session.run("SAVEPOINT one")
+        try:
+            waiting = self._waiting(made)
+            if waiting and made.change.row is not None and not made.change.whole:
+                raise Waits(len(waiting))
+            self._make(made, [made.statement])
+            supersede(self._session, waiting)
+        except (Conflict, PoisonRow) as error:
+            self._session.run("ROLLBACK TO SAVEPOINT one")
+            self._settle(made, error)
+
+    def _make(self, made: Made, statements: Sequence[bytes]) -> None:
+        for statement in statements:
+            done, error = self._session.tried(statement)
+            if error is not None:
+                raise error
+            if done[-1].count != 1:
+                raise Missed(done[-1].count, made.change.kind)
+
+    def _settle(self, made: Made, error: CdcdError) -> None:
+        """By the policy; nothing of the change is made."""
+        policy = self._exceptions.policy.of(error, made.table.id)
+        if policy == "overwrite" and not isinstance(error, Waits):
+            statements = made.table.overwrite(made.change, error.count if isinstance(error, Missed) else None)
+            if statements is not None:
+                try:
+                    waiting = self._waiting(made)
+                    self._make(made, statements)
+                    supersede(self._session, waiting)
+                    self._overwritten += 1
+                    return
+                except (Conflict, PoisonRow) as again:
+                    self._session.run("ROLLBACK TO SAVEPOINT one")
+                    error = again
+        self._pass_over(made, error)
+
+    def _pass_over(self, made: Made, error: CdcdError) -> None:
+        """Record the change, if that is the policy and there is room; else stop at it."""
+        policy = self._exceptions.policy
+        if policy.of(error, made.table.id) != "skip":
+            raise self._named(made, error) from error.__cause__
+        if self._exceptions.full():
+            error.hint = f"max_exceptions = {policy.most} wait: mend the target, or `cdcd reload` a table"
+            raise self._named(made, error) from error.__cause__
+        table, change = made.table, made.change
+        key, row = table.values(change)
+        found = row_version(self._session, table, change.key) if table.key else ""
+        told = f"{error.what}: {error.why}" if error.why else error.what
+        errno = error.where.get("errno")
+        named = identity(table.form, change.key) if table.key else None
+        refused = Refused(table.id, change.kind, key, row, told, str(errno) if errno else None, found, named)
+        self._exceptions.record(refused, self._where(made.place), self._position)
+        log.warning("a change was passed over", why=error.what, table=table.id, change=change.kind, errno=errno)
 
     def _named(self, made: Made, error: CdcdError) -> CdcdError:
         """The error with what it happened to."""
         place = self._where(made.place)
         tell(error, made.table, made.change, position=str(place.position) if place else self._position,
              tx=place.id if place else None)  # fmt: skip
-        if place is not None and not error.hint:
-            error.hint = f"mend what refuses it, and run again; or `cdcd skip --tx {place.id}`, which passes it over"
         return error
 
 
@@ -81,19 +177,3 @@ def tell(error: CdcdError, table: OneByOne, change: Change, **more: object) -> C
     where: dict[str, object] = {"table": table.id, "key": table.key_text(change), "change": change.kind, **more}
     error.where = {name: value for name, value in where.items() if value is not None} | error.where
     return error
-
-
-class Missed(Conflict):
-    """A statement that should have met one row met `count`."""
-
-    def __init__(self, count: int, kind: str) -> None:
-        super().__init__(
-            f"the {kind} of a row met {count or 'no'} rows at the target",
-            why="something else has written to the table there, or keeps rows from being written",
-            hint="make the row what it was at the source before this change, and run again; or on_conflict = overwrite",
-        )
-        self.count = count
-
-    @property
-    def name(self) -> str:
-        return Conflict.__name__

@@ -78,6 +78,7 @@ class Session:
         self._interrupted = interrupted
         self._deferred: list[bytes] = []
         self._void = False
+        self.packet = 1 << 20
         self.mariadb = "mariadb" in server_version(connection).lower()
         ((self.packet, self.number, self.may_load, self.lower_case),) = self.rows(
             "SELECT @@max_allowed_packet, CONNECTION_ID(), @@GLOBAL.local_infile, @@GLOBAL.lower_case_table_names"
@@ -96,8 +97,12 @@ class Session:
     def do(self, statements: bytes) -> list[Result]:
         """What each of the statements did, without those that were deferred."""
         deferred, self._deferred = self._deferred, []
+        whole = b"; ".join([*deferred, statements])
         with self._translated():
-            return list(results(self.connection, b"; ".join([*deferred, statements])))[len(deferred) :]
+            if len(whole) >= self.packet and deferred:
+                list(results(self.connection, b"; ".join(deferred)))
+                deferred, whole = [], statements
+            return list(results(self.connection, self._fitting(whole)))[len(deferred) :]
 
     def tried(self, statements: bytes) -> tuple[list[Result], CdcdError | None]:
         """What they did up to the first that failed, and why it did; raises what is not a row's fault."""
@@ -106,11 +111,21 @@ class Session:
             self.do(b"DO 0")
         try:
             with self._translated():
-                for result in results(self.connection, statements):
+                for result in results(self.connection, self._fitting(statements)):
                     done.append(result)
         except (Conflict, PoisonRow) as error:
             return done, error
         return done, None
+
+    def _fitting(self, statements: bytes) -> bytes:
+        """The server would end the connection over one that is larger than it takes, and so again after each try."""
+        if len(statements) >= self.packet:
+            raise PoisonRow(
+                f"a row makes a statement of {len(statements)} bytes, and the target takes {self.packet}",
+                why="max_allowed_packet there is less",
+                hint="raise max_allowed_packet at the target, and run again",
+            )
+        return statements
 
     def run(self, sql: str, *values: object) -> int:
         """The number of rows that the last statement touched. Each %s of `sql` stands for a value, where there are

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
 from cdcd.fold import fill
 from cdcd.model.cell import UNCHANGED
 from cdcd.model.group import DELETE, INSERT, MOVE
+from cdcd.policy import Values
 from cdcd.rows import Fields, Row, RowForm
+from connectors.mysql.charsets import UTF8
 from connectors.mysql.forms import NULL, Encoding, fields_of, names_of
 from connectors.mysql.literals import assigned, condition, unescape
 from connectors.mysql.names import quote
 from connectors.mysql.shape import Shape
+from connectors.mysql.types import INTEGERS
+
+PLAIN = (
+    *INTEGERS, "decimal", "float", "double", "year", "date", "time", "datetime", "timestamp", "json",
+)  # fmt: skip
+"""Types whose fields are text, in no character set."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -104,6 +112,30 @@ class OneByOne:
     def _fields(self, key: bytes) -> Fields:
         return tuple(key.split(b"\t")) if self.key else fields_of(key)
 
+    def overwrite(self, change: Change, met: int | None) -> list[bytes] | None:
+        """Statements, each of which touches one row, that make the row what the source says, whatever is there. `met`:
+        the rows that the change met, None: it was refused. None: it cannot be done so."""
+        if not self.key or (met is None and change.op not in (INSERT, MOVE)) or (met or 0) > 1:
+            return None
+        if change.op == DELETE:
+            return []
+        assert change.row is not None
+        if change.op == INSERT:
+            return [self.update(change.row, change.key)]
+        if met is None and change.landing is not None:  # another row stands where this one moves to
+            return [self.delete(change.landing), self.update(change.row, change.key)]
+        return [self._insert + self._encoding.values(change.row)] if isinstance(change.row, bytes) else None
+
+    def same_key(self, one: bytes, other: bytes) -> bytes:
+        """The condition that the server takes two keys for equal."""
+        parts = []
+        for name, left, right in zip(self.key, self._fields(one), self._fields(other), strict=True):
+            column = self.shape.columns[name]
+            before = f"_{column.charset}".encode() if column.collation else b""
+            after = f" COLLATE {column.collation}".encode() if column.collation else b""
+            parts.append(before + b"'" + left + b"' = " + before + b"'" + right + b"'" + after)
+        return b" AND ".join(parts)
+
     # --- telling -----------------------------------------------------------------------------------------------------
 
     def key_text(self, change: Change) -> str:
@@ -113,6 +145,29 @@ class OneByOne:
             by_name = dict(zip(self.form.columns, fields_of(change.row), strict=True))
             return ", ".join(self._shown(by_name[name]) for name in self.key)
         return ", ".join(map(self._shown, self._fields(change.key)))
+
+    def values(self, change: Change) -> tuple[Values | None, Values | None]:
+        """The key that names the row the change is made to (without a key: that row), and the new cells."""
+        if not self.key:
+            whole = self._values(self.form.columns, fields_of(change.key))
+            return (None, whole) if change.op == INSERT else (whole, None)
+        row = None if change.row is None else self._values(self.form.columns, fields_of(change.row))
+        return self._values(self.key, self._fields(change.key)), row
+
+    def _values(self, names: Sequence[str], fields: Fields) -> Values:
+        return {
+            name: self._value(name, field) for name, field in zip(names, fields, strict=True) if field is not UNCHANGED
+        }
+
+    def _value(self, name: str, field: bytes) -> Any:
+        if field == NULL:
+            return None
+        column, value = self.shape.columns[name], unescape(field)
+        plain = column.charset in UTF8 or column.native.name in PLAIN
+        try:
+            return value.decode() if plain else {"binary": value.hex()}
+        except UnicodeDecodeError:
+            return {"binary": value.hex()}
 
     @staticmethod
     def _shown(field: bytes) -> str:

@@ -19,6 +19,7 @@ from cdcd.model.schema import NotCarried, Statement
 from cdcd.model.sequence import SequenceDone, SequenceValue
 from cdcd.model.structure import Structure
 from cdcd.model.table import Table
+from cdcd.policy import STOP, Policy
 from cdcd.rows import RowForm
 from connectors.mysql import claim as claims
 from connectors.mysql import control, side
@@ -53,6 +54,7 @@ class MysqlSink:
         *,
         target_tables: str = "create",
         home: str = "",
+        refused: Policy = STOP,
         closely: bool = False,
     ) -> None:
         if not _NAME.fullmatch(name):
@@ -63,7 +65,13 @@ class MysqlSink:
             )
         self._pipeline = name
         self._policy = target_tables
-        self.facts = SinkFacts(lists_transactions=closely, identifier_bytes=64, products=PRODUCTS)
+        self.facts = SinkFacts(
+            lists_transactions=closely or not refused.stops,
+            identifier_bytes=64,
+            keeps_exceptions=True,
+            products=PRODUCTS,
+        )
+        self._refused = refused
         self._sessions = Sessions(url, home)
         self._epoch = 0
         self._writer: Writer | None = None
@@ -95,7 +103,9 @@ class MysqlSink:
             found, stored = claims.look(session, self._pipeline)
             session.run("COMMIT")
         begun = intent if intent is not None and intent.made else None
-        self._writer = Writer(session, self._pipeline, found.epoch, stored, dict(found.tables), intents, begun)
+        self._writer = Writer(
+            session, self._pipeline, found.epoch, stored, dict(found.tables), intents, self._refused, begun
+        )
         return found
 
     @property

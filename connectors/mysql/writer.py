@@ -19,11 +19,13 @@ from cdcd.model.change import SchemaChange
 from cdcd.model.group import INSERT, MOVE, Group, Places, Rows, TableLog, Transaction, Truncate, after
 from cdcd.model.position import Checkpoint
 from cdcd.model.table import Table
+from cdcd.policy import STOP, Policy
 from connectors.mysql.alter import verify
 from connectors.mysql.bulk import Bulk
 from connectors.mysql.claim import fenced, to_text
 from connectors.mysql.durable import AFTER, Durable, Ticket
 from connectors.mysql.empty import empty_chunks, truncate
+from connectors.mysql.exceptions import Exceptions, supersede_tables
 from connectors.mysql.forms import target_forms
 from connectors.mysql.intents import Intent, Intents, store_changes
 from connectors.mysql.ordered import InOrder, Where
@@ -51,6 +53,7 @@ class Writer:
         expected: str | None,
         tables: dict[str, Table],
         intents: Intents,
+        policy: Policy = STOP,
         begun: Intent | None = None,
     ) -> None:
         """`expected`: the stored checkpoint's text. `begun`: changes of tables that were made in the middle of a
@@ -70,6 +73,7 @@ class Writer:
         self._failed = False
         self._durable = Durable(session)
         self._stops = Stops(session, pipeline)
+        self._exceptions = Exceptions(session, pipeline, policy)
         self._shapes: dict[str, Shape] = {}
         self._bulks: dict[str, Bulk] = {}
         self._too_wide: set[str] = set()
@@ -98,6 +102,7 @@ class Writer:
                     self._rows(left, first + size - len(left.order), places.at, position)
                 else:
                     truncate(self.session, left, self._shape)
+                    supersede_tables(self.session, self._pipeline, [table.id for table in left.tables])
                 first += size
             changes = group.schema_changes
             if group.unread:
@@ -187,6 +192,7 @@ class Writer:
         for change in todo:
             if change.reload:
                 self.session.run(f"DELETE FROM {self._shape(change.old).sql}")
+                supersede_tables(self.session, self._pipeline, [change.old.id])
         made = _statements(todo)
         if made:
             stored = to_text(checkpoint.to_json()) if checkpoint is not None else None
@@ -266,12 +272,13 @@ class Writer:
 
     def _rows(self, step: Rows, first: int, where: Where, position: str | None) -> None:
         logs = list(step.logs.values())
-        single = [one for one in logs if not _folds(one) or one.table.id in self._too_wide]
+        touched = {id(one) for one in logs if self._exceptions.touch(one)}
+        single = [one for one in logs if not _folds(one) or one.table.id in self._too_wide or id(one) in touched]
         if not self._in_bulk([one for one in logs if one not in single]):
             single = logs
         if single:
             tables = {id(one): OneByOne(self._shape(one.table), one.form, self.session.mariadb) for one in single}
-            InOrder(self.session, where, position).apply(step, first, tables)
+            InOrder(self.session, self._exceptions, where, position).apply(step, first, tables)
 
     def _in_bulk(self, logs: list[TableLog]) -> bool:
         """False: it cannot be done so, and nothing was."""

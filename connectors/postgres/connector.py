@@ -8,8 +8,8 @@ from typing import Any
 from cdcd.connector import SinkOptions, SourceOptions, Url
 from cdcd.model.retried import Retried
 from cdcd.model.selection import Selection
+from cdcd.policy import Policy
 from connectors.postgres.compare import PostgresComparable
-from connectors.postgres.exceptions import Policy
 from connectors.postgres.fence import PostgresFence
 from connectors.postgres.outside import leave_request, read_status, withdraw_requests
 from connectors.postgres.parts import Parts

@@ -6,70 +6,21 @@ Values stand there as the server's texts, by column: a target that was altered m
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from psycopg2.extras import Json
 
-from cdcd.errors import CdcdError, Conflict, PoisonRow
+from cdcd.errors import Conflict, PoisonRow
 from cdcd.model.group import TableLog, Transaction
-from cdcd.model.selection import Selection
 from cdcd.model.table import Table
+from cdcd.policy import Policy, Refused, Values, identity, vague
 from cdcd.rows import RowForm
 from connectors.postgres.names import quote_identifier, quote_literal
 from connectors.postgres.sessions import Session
 from connectors.postgres.shape import Shape
 from connectors.postgres.translate import foldable
-
-Values = Mapping[str, Any]
-"""Column → the server's text, or None for NULL; {"binary": hexadecimal} where the server could not read it."""
-
-
-EVERY = Selection()
-
-
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """What becomes of a change that the target refuses (`on_error`: "stop", "skip"), or that meets another state than
-    the source's (`on_conflict`: "stop", "overwrite", "skip"). `most` recorded ones may wait to be tried again. This is
-    for `tables`; at others the pipeline stops."""
-
-    on_error: str = "stop"
-    on_conflict: str = "stop"
-    most: int = 1000
-    tables: Selection = EVERY
-
-    @property
-    def stops(self) -> bool:
-        """Whether nothing is ever passed over."""
-        return self.on_error == self.on_conflict == "stop"
-
-    def of(self, error: CdcdError, table: str) -> str:
-        """What becomes of a change of the table that met this error."""
-        if not self.tables.matches(table):
-            return "stop"
-        return self.on_error if isinstance(error, PoisonRow) else self.on_conflict
-
-
-STOP = Policy()
-
-
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """A change as it is recorded. `key` names the row it is made to (keyless: is that row), `row` has the new cells
-    that are known; `found` is the version of the row it met; `identity` is the key as the stream brings it."""
-
-    table: str
-    op: str
-    key: Values | None
-    row: Values | None
-    error: str
-    sqlstate: str | None
-    found: str = ""
-    identity: bytes | None = None
-
 
 _RECORD = """
 INSERT INTO cdcd.exceptions
@@ -106,7 +57,7 @@ class Exceptions:
     def touch(self, one: TableLog) -> bool:
         """Whether one of these changes may be to such a row."""
         waiting = self.waiting(one.table)
-        if not waiting or _vague(one.form, waiting):
+        if not waiting or vague(one.form, waiting, foldable(one.table)):
             return bool(waiting)
         prefix = len(identity(one.form, b""))
         return not {known[prefix:] for known in waiting}.isdisjoint(one.keys)
@@ -114,7 +65,7 @@ class Exceptions:
     def concern(self, form: RowForm, *keys: bytes | None) -> bool:
         """Whether a change may wait of a row of one of these keys."""
         waiting = self.waiting(form.table)
-        if not waiting or _vague(form, waiting):
+        if not waiting or vague(form, waiting, foldable(form.table)):
             return bool(waiting)
         return any(key is not None and identity(form, key) in waiting for key in keys)
 
@@ -148,17 +99,6 @@ class Exceptions:
         )  # fmt: skip
         if self._waiting is not None and key is not None:
             self._waiting.setdefault(refused.table, set()).add(refused.identity or b"")
-
-
-def identity(form: RowForm, key: bytes) -> bytes:
-    """A key as the stream brings it: equal for equal rows, where the table is foldable and the form the same."""
-    return form.name.encode() + b"\0" + key
-
-
-def _vague(form: RowForm, waiting: Collection[bytes]) -> bool:
-    """Whether bytes do not tell which rows these are: only the server compares the keys, or they came otherwise."""
-    prefix = identity(form, b"")
-    return not foldable(form.table) or not all(one.startswith(prefix) for one in waiting)
 
 
 _EACH = "SELECT id FROM cdcd.exceptions WHERE pipeline = %s AND table_id = %s AND state = 'open' AND key IS NOT NULL"

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from cdcd.errors import CdcdError, Conflict, PoisonRow
 from cdcd.log import get_logger
 from cdcd.model.group import Rows, Transaction
-from connectors.postgres.exceptions import Exceptions, Refused, identity, row_version, supersede
+from cdcd.policy import Missed, Refused, Waits, identity
+from connectors.postgres.exceptions import Exceptions, row_version, supersede
 from connectors.postgres.sessions import Session
 from connectors.postgres.single import Change, OneByOne
 
@@ -241,35 +242,3 @@ class InOrder:
         if place is not None and not error.hint:
             error.hint = f"mend what refuses it, and run again; or `cdcd skip --tx {place.id}`, which passes it over"
         return error
-
-
-class Missed(Conflict):
-    """A statement that should have met one row met `count`."""
-
-    def __init__(self, count: int, kind: str) -> None:
-        super().__init__(
-            f"the {kind} of a row met {count or 'no'} rows at the target",
-            why="something else has written to the table there, or keeps rows from being written",
-            hint="make the row what it was at the source before this change, and run again; or on_conflict = overwrite",
-        )
-        self.count = count
-
-    @property
-    def name(self) -> str:
-        return Conflict.__name__
-
-
-class Waits(Conflict):
-    """A change does not tell all cells of a row, and of those that it leaves out one may be in a change that was not
-    made."""
-
-    def __init__(self, count: int) -> None:
-        super().__init__(
-            "an update leaves out cells of a row of which a change was not made",
-            why=f"{count} changes of it wait in cdcd.exceptions: the cells that are not sent again may be theirs",
-            hint="make them, by `cdcd retry`, or have the table read again, by `cdcd reload`; then run again",
-        )
-
-    @property
-    def name(self) -> str:
-        return Conflict.__name__

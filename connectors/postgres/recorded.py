@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from connectors.postgres.exceptions import Values
+from cdcd.policy import Values
 
 
 @dataclass(frozen=True, slots=True)

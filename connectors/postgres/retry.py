@@ -15,12 +15,12 @@ from psycopg2.extras import Json
 from cdcd.errors import CdcdError, Conflict, PoisonRow, StateRefused, Transient
 from cdcd.model.retried import Retried
 from cdcd.model.table import Table
+from cdcd.policy import Missed
 from connectors.postgres import control
 from connectors.postgres.claim import read_tables
 from connectors.postgres.exceptions import by_key, row_version
 from connectors.postgres.keyless import whole_row
 from connectors.postgres.names import quote_identifier
-from connectors.postgres.ordered import Missed
 from connectors.postgres.recorded import Net, Recorded, fold, fold_rows
 from connectors.postgres.sessions import Session, Sessions
 from connectors.postgres.shape import Shape, find_shape

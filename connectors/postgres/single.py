@@ -9,9 +9,9 @@ from typing import Any, cast
 from cdcd.errors import PoisonRow
 from cdcd.fold import fill
 from cdcd.model.group import DELETE, INSERT, MOVE, UPDATE
+from cdcd.policy import Values
 from cdcd.rows import Row
 from connectors.postgres.bulk import Bulk, Cells, cells_of, known
-from connectors.postgres.exceptions import Values
 from connectors.postgres.keyless import delete_rows, whole_row
 from connectors.postgres.names import quote_identifier
 from connectors.postgres.sessions import Session

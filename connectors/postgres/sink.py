@@ -18,13 +18,13 @@ from cdcd.model.schema import NotCarried, Statement
 from cdcd.model.sequence import SequenceDone, SequenceValue
 from cdcd.model.structure import Structure
 from cdcd.model.table import Table
+from cdcd.policy import STOP, Policy
 from cdcd.rows import RowForm
 from connectors.postgres import claim as claims
 from connectors.postgres import control, side
 from connectors.postgres.check_target import carried_tables, check_target
 from connectors.postgres.cycle import readers
 from connectors.postgres.ddl import make_tables, plan_tables
-from connectors.postgres.exceptions import STOP, Policy
 from connectors.postgres.finish import build, hand_over, plan_hand_over, staged
 from connectors.postgres.forms import target_forms
 from connectors.postgres.labels import add_labels

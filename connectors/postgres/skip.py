@@ -14,8 +14,9 @@ from cdcd.errors import StateRefused, UsageError
 from cdcd.log import get_logger
 from cdcd.model.change import SchemaChange
 from cdcd.model.group import Group, Places, Rows, Transaction, Truncate
+from cdcd.policy import Refused, identity
 from connectors.postgres import control
-from connectors.postgres.exceptions import Exceptions, Refused, identity, row_version
+from connectors.postgres.exceptions import Exceptions, row_version
 from connectors.postgres.outside import stopped_at
 from connectors.postgres.sessions import Session, Sessions
 from connectors.postgres.single import OneByOne

@@ -8,8 +8,8 @@ from typing import Any
 
 from cdcd.errors import Conflict, PoisonRow
 from cdcd.model.cell import UNCHANGED
+from cdcd.policy import Values
 from cdcd.rows import Row, RowForm
-from connectors.postgres.exceptions import Values
 from connectors.postgres.forms import BINARY, Encoding, key_fields
 from connectors.postgres.sessions import Session
 from connectors.postgres.shape import Shape

@@ -21,11 +21,12 @@ from cdcd.model.change import SchemaChange
 from cdcd.model.group import DELETE, MOVE, Group, Places, Rows, TableLog, Transaction
 from cdcd.model.position import Checkpoint
 from cdcd.model.table import Table
+from cdcd.policy import Policy
 from connectors.postgres.alter import alter
 from connectors.postgres.bulk import Bulk, TooWide
 from connectors.postgres.claim import fenced
 from connectors.postgres.empty import empty_chunks, truncate
-from connectors.postgres.exceptions import Exceptions, Policy, supersede_tables
+from connectors.postgres.exceptions import Exceptions, supersede_tables
 from connectors.postgres.ordered import InOrder, Where
 from connectors.postgres.position import parse_lsn
 from connectors.postgres.sessions import Session

@@ -9,6 +9,7 @@ from cdcd.contracts import Source
 from cdcd.model.position import Identity
 from cdcd.model.table import Column, Table
 from cdcd.model.types import LogicalType
+from cdcd.policy import STOP, Policy
 from cdcd.rows import Field, Layout, RowForm
 from connectors.memory.form import TEXT
 from connectors.mysql.login import Connection
@@ -135,12 +136,14 @@ class MysqlSinkCase(SinkCase):
 
     has = frozenset[str]()
 
-    def __init__(self, database: MySQLDatabase, proxy: Proxy) -> None:
+    def __init__(self, database: MySQLDatabase, proxy: Proxy, policy: Policy = STOP) -> None:
         self._database = database
         self._proxy = proxy
+        self._policy = policy
 
     def sink(self) -> MysqlSink:
-        return MysqlSink(lambda: self._proxy.url(self._database.target_url) + "?ssl-mode=DISABLED", "menu")
+        url = self._proxy.url(self._database.target_url) + "?ssl-mode=DISABLED"
+        return MysqlSink(lambda: url, "menu", refused=self._policy)
 
     def table(self, spec: Spec) -> Table:
         columns = tuple(

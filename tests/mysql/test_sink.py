@@ -171,6 +171,23 @@ def test_a_truncate_goes_with_its_transaction(target: Target) -> None:
     assert [row[0] for row in target.case.rows(ITEMS)] == ["2"]
 
 
+def test_a_row_that_no_statement_can_hold_is_named(target: Target) -> None:
+    """The server would end the connection, and do so again after each new one."""
+    server = target.database.server
+    server.execute("SET GLOBAL max_allowed_packet = 1048576")
+    server.execute("SET GLOBAL local_infile = 0")  # whose rows are in no statement
+    try:
+        target.owner.again()
+        target.owner.apply(2, item(1))
+        with pytest.raises(PoisonRow) as caught:
+            target.owner.apply(3, item(2), Replace(ITEMS, ("1",), ("1", "v", "x" * 2_000_000)))
+    finally:
+        server.execute("SET GLOBAL max_allowed_packet = 268435456")
+        server.execute("SET GLOBAL local_infile = 1")
+    assert (caught.value.where["key"], caught.value.where["table"]) == ("1", ITEMS.id)
+    assert "max_allowed_packet" in caught.value.hint
+
+
 @pytest.mark.failure("T-MT-15")
 def test_a_commit_is_durable_once_the_server_has_flushed(target: Target) -> None:
     server, owner = target.database.server, target.owner
