@@ -107,8 +107,11 @@ class Definitions:
         if isinstance(effect, Truncated):
             yield Truncate([table], cascade=False, restart_identity=True)
         elif isinstance(effect, Touched):
+            if not effect.named and query.touched is not None and table.schema not in query.touched:
+                return
             raise Stopped(
-                f"a statement changed rows of {table.id}, and the log has the statement, not the rows",
+                f"a statement {'changed' if effect.named else 'may have changed'} rows of {table.id}, and the log has "
+                "the statement, not the rows",
                 why="it was run with binlog_format STATEMENT or MIXED",
                 hint="SET GLOBAL binlog_format = ROW, end the sessions that began before, cdcd reload the table",
                 table=table.id,

@@ -44,7 +44,8 @@ STANDALONE, PREPARED_XA, COMPLETED_XA = 1, 64, 128
 class Query:
     """A statement, its default database, and what of its session its meaning depends on: sql_mode, the collations (by
     number, 0: not told) of the client and of utf8mb4 alone, MariaDB's flags, explicit_defaults_for_timestamp. `idle`:
-    it only announces that it begins, or tells that it came to nothing (binlog_alter_two_phase)."""
+    it only announces that it begins, or tells that it came to nothing (binlog_alter_two_phase). `touched`: databases of
+    the tables that it changed, by triggers and functions too; None: not told."""
 
     database: str
     raw: bytes
@@ -54,6 +55,7 @@ class Query:
     flags: int = 0
     explicit: bool = True
     idle: bool = False
+    touched: tuple[str, ...] | None = None
 
     @property
     def text(self) -> str:
@@ -73,6 +75,7 @@ def query(body: bytes, compressed: bool = False) -> Query:
         sql_mode=_small(told.get(1, b"")), charset=_small(told.get(4, b"")[:2]), utf8mb4=_small(told.get(18, b"")),
         flags=_small(told.get(0, b"")), explicit=told.get(16, b"\1") != b"\0",
         idle=bool(_small(told.get(130, b"")[:1]) & (2 | 8)),
+        touched=tuple(told[12][1:-1].decode().split("\0")) if told.get(12, b"\xfe")[0] < 254 else None,
     )  # fmt: skip
 
 

@@ -3,6 +3,7 @@ that is about a carried table everything is understood that can matter to its ro
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
@@ -19,9 +20,11 @@ class Truncated:
 
 @dataclass(frozen=True, slots=True)
 class Touched:
-    """Its rows were changed by a statement, and are not in the log."""
+    """Its rows were changed by a statement, and are not in the log. Not `named`: or may have been, through a trigger, a
+    function or a view, as the statement is about its database."""
 
     table: str
+    named: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +60,10 @@ Effect = Truncated | Touched | Gone | Renamed | Altered | Replaced
 Find = Callable[[Name], str | None]
 """The id of the carried table that is called so."""
 
-_DML = ("INSERT", "UPDATE", "DELETE", "REPLACE", "LOAD", "CALL", "WITH", "TABLE", "DO")
+_DML = ("INSERT", "UPDATE", "DELETE", "REPLACE", "LOAD", "CALL", "WITH", "TABLE", "DO", "SELECT")
+"""In a log of rows none of them stands but for a session that logs statements: SELECT and DO for functions."""
+_EMPTIED = re.compile(r"DELETE FROM `(?:[^`]|``)+`\.`(?:[^`]|``)+`")
+"""How a server that was started again says that a table in memory has lost its rows."""
 _DDL = ("ALTER", "CREATE", "DROP", "RENAME", "TRUNCATE")
 
 
@@ -69,7 +75,7 @@ def effects(text: str, database: str, dialect: Dialect, carried: Collection[str]
     except NotUnderstood:
         if text.lstrip()[:10].upper().startswith(_DDL) and _mentions(text, carried):
             raise
-        return []
+        return _near(re.split(r"\W+", text), database, carried) if text.lstrip()[:10].upper().startswith(_DML) else []
     words = Words(tokens, len(text))
     if words.accept("SET", "STATEMENT"):
         while not words.done and not words.accept("FOR"):
@@ -77,10 +83,18 @@ def effects(text: str, database: str, dialect: Dialect, carried: Collection[str]
     verb = words.any_of(*_DDL, *_DML)
     if verb in _DML:
         found = {id for id in _every_name(words, database, find) if id}
-        return [Touched(id) for id in sorted(found)]
+        if found or _EMPTIED.fullmatch(text.strip()):
+            return [Touched(id) for id in sorted(found)]
+        return _near([token.text for token in tokens], database, carried)
     if not verb:
         return []
     return _Ddl(words, database, carried, find).read(verb)
+
+
+def _near(words: Collection[str], database: str, carried: Collection[str]) -> list[Effect]:
+    """Of the carried tables in the databases that a statement of these words is about."""
+    schemas = {database.lower(), *(word.lower() for word in words)}
+    return [Touched(id, False) for id in sorted(carried) if id.partition(".")[0].lower() in schemas]
 
 
 def _mentions(text: str, carried: Collection[str]) -> bool:

@@ -89,6 +89,7 @@ class Stream:
         self._payload_end = 0
         self._whole = True  # it began in this group
         self._changes = 0  # of the open Rows before it
+        self._savepoints: dict[str, int] = {}  # the same, by its savepoints
         self._inner: tuple[bytes, int, int] | None = None
         # Layouts as the log told them, by the log's number of the table.
         self._maps: dict[bytes, bytes] = {}
@@ -255,6 +256,7 @@ class Stream:
             return True
         self._live = self.inside = self._takes(name, proof)
         self._name, self._begun, self._alone = name, (when, proof), alone
+        self._savepoints.clear()
         if self._live:
             self._whole = True
             self._changes = len(self._rows.order) if self._rows else 0
@@ -302,8 +304,8 @@ class Stream:
             group.commit_time = when * 1_000_000
         self._live = self.inside = False
 
-    def _roll_back(self, group: Group, log_pos: int) -> None:
-        """The log holds a transaction that came to nothing: its rows are taken out of the group again."""
+    def _take_back(self, since: int, log_pos: int) -> None:
+        """The log holds rows that came to nothing, those from a number on: they are taken out of the group again."""
         if self._live and not self._whole:
             raise Stopped(
                 "a transaction that was rolled back is in the log, and is too large to be held until its end",
@@ -312,13 +314,12 @@ class Stream:
                 position=log_pos,
             )
         if self._live and self._rows is not None:
-            for log in reversed(self._rows.order[self._changes :]):
+            for log in reversed(self._rows.order[since:]):
                 log.ops.pop()
                 for its in (log.keys, log.rows, log.olds):
                     if its:
                         its.pop()
-            del self._rows.order[self._changes :]
-        self._commit(group, log_pos)
+            del self._rows.order[since:]
 
     # --- rows -----------------------------------------------------------------------------------------------------
 
@@ -435,10 +436,15 @@ class Stream:
         if verb == "COMMIT":
             self._commit(group, log_pos)
         elif verb == "ROLLBACK":
-            self._roll_back(group, log_pos)
+            self._take_back(self._changes, log_pos)
+            self._commit(group, log_pos)
+        elif verb.startswith("SAVEPOINT"):
+            self._savepoints[query.text[10:].lower()] = len(self._rows.order) if self._rows else 0
+        elif verb.startswith("ROLLBACK TO"):  # in the log where another table's rows remain
+            self._take_back(self._savepoints.get(query.text[12:].lower(), self._changes), log_pos)
         elif verb.startswith(("XA PREPARE", "XA COMMIT", "XA ROLLBACK")):
             raise _unsupported("a two-phase (XA) transaction", log_pos)
-        elif not verb.startswith(("SAVEPOINT", "ROLLBACK TO", "XA ")):
+        elif not verb.startswith("XA "):
             if self._live:
                 altered = self._statement(query, group, log_pos)
             if self._alone:

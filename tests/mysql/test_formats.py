@@ -8,6 +8,8 @@ import pytest
 
 from cdcd.errors import Stopped
 from cdcd.model.cell import UNCHANGED
+from cdcd.model.position import Checkpoint
+from tests.contract.reading import Event, events
 from tests.mysql.following import following
 from tests.mysql.test_source_stream import reading, session, setting
 from tests.servers.mysql import MySQL
@@ -124,3 +126,66 @@ class TestSmallerImages:
             session(mysql_db, "INSERT INTO t (id, ts) VALUES (1, NOW())")
             with pytest.raises(Stopped, match="without a value for r"):
                 reader.events()
+
+
+class TestTransactions:
+    @pytest.mark.failure("MY-22")
+    def test_savepoints(self, mysql_db: MySQLDatabase) -> None:
+        """What was taken back is in no log, and the events of savepoints end nothing."""
+        mysql_db.sql("CREATE TABLE t (id int PRIMARY KEY)", "CREATE TABLE m (id int PRIMARY KEY) ENGINE = MyISAM")
+        with reading(mysql_db) as reader:
+            session(
+                mysql_db, "BEGIN", "INSERT INTO t VALUES (1)", "SAVEPOINT a", "INSERT INTO t VALUES (2)",
+                "SAVEPOINT `b c`", "INSERT INTO t VALUES (3)", "ROLLBACK TO `b c`", "RELEASE SAVEPOINT a",
+                "INSERT INTO t VALUES (4)", "COMMIT",
+            )  # fmt: skip
+            session(mysql_db, "INSERT INTO m VALUES (5)", "BEGIN", "INSERT INTO t VALUES (6)", "ROLLBACK")
+            groups = reader.groups()
+            assert [event[1:] for event in events(groups)] == [
+                ("t", ("1",)), ("t", ("2",)), ("t", ("4",)), ("m", ("5",)),
+            ]  # fmt: skip
+            assert sum(group.txs for group in groups) == 2
+
+    @pytest.mark.failure("MY-22")
+    def test_mixed_engines(self, mysql_servers: Callable[..., MySQL], mysql_on: Callable[..., MySQLDatabase]) -> None:
+        """Rolled back to a savepoint, and all: the log tells what a table without transactions keeps. (With GTIDs MySQL
+        refuses such transactions.)"""
+        off = {"gtid-mode": "OFF", "enforce-gtid-consistency": "OFF"}
+        for server in mysql_servers("mysql", "without GTIDs", **off), mysql_servers("mariadb"):
+            database = mysql_on(server)
+            database.sql("CREATE TABLE t (id int PRIMARY KEY)", "CREATE TABLE m (id int PRIMARY KEY) ENGINE = MyISAM")
+            with reading(database) as reader:
+                two = ("INSERT INTO t VALUES (2)", "INSERT INTO m VALUES (3)")
+                session(database, "BEGIN", "INSERT INTO t VALUES (1)", "SAVEPOINT s", *two, "ROLLBACK TO s",
+                        "INSERT INTO t VALUES (4)", "COMMIT")  # fmt: skip
+                session(database, "BEGIN", "INSERT INTO t VALUES (5)", "INSERT INTO m VALUES (6)", "ROLLBACK")
+                rows: dict[str, set[str]] = {"t": set(), "m": set()}
+                for kind, table, key, *_ in reader.events():
+                    (rows[table].add if kind == "insert" else rows[table].discard)(key[0])
+                for table, its in rows.items():
+                    assert its == {str(id) for (id,) in database.sql(f"SELECT id FROM {table}")}
+
+    @pytest.mark.failure("MY-20")
+    def test_of_mariadb(self, mysql_servers: Callable[..., MySQL], mysql_on: Callable[..., MySQLDatabase]) -> None:
+        """A domain that is used once and never again, sequences, the history of versioned tables, annotations: the
+        place moves past all of them, and from any place in between the rest is read."""
+        database = mysql_on(mysql_servers("mariadb"))
+        database.sql("CREATE TABLE t (id int PRIMARY KEY, a int) WITH SYSTEM VERSIONING", "CREATE SEQUENCE s")
+        came: list[Event] = []
+        with reading(database) as reader:
+            places = [(0, reader.checkpoint)]
+            for text in (
+                "SET SESSION gtid_domain_id = 7; INSERT INTO t VALUES (1, 1)", "SELECT NEXTVAL(s)",
+                "UPDATE t SET a = 2", "INSERT INTO t VALUES (2, NEXTVAL(s))", "DELETE FROM t", "DELETE HISTORY FROM t",
+                "INSERT INTO t VALUES (3, 3)",
+            ):  # fmt: skip
+                session(database, *text.split("; "))
+                groups = reader.groups()
+                came += events(groups)
+                places.append((len(came), Checkpoint(groups[-1].position)))
+            assert [event[0] for event in came] == ["insert", "update", "insert", "delete", "delete", "insert"]
+            assert "7-" in str(places[-1][1].position) and groups[-1].position.covers(reader.source.head())
+        session(database, "FLUSH BINARY LOGS")
+        for passed, place in places:
+            with reading(database, checkpoint=place) as reader:
+                assert reader.events() == came[passed:]

@@ -153,6 +153,7 @@ def streamed(groups: list[Group]) -> list[bytes]:
     return [row for log in logs for row in log.rows]
 
 
+@pytest.mark.failure("MY-06", "MY-07", "MY-10", "MY-16", "T-MY-20", "T-MY-21")
 @pytest.mark.parametrize("level", ["NO_LOG", "MINIMAL", "FULL"])
 @pytest.mark.parametrize("make", [text_form, value_form])
 def test_load_and_stream_agree(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, cast
 
 import pytest
+import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -58,6 +59,20 @@ def test_an_unknown_event_is_a_named_stop(kind: int) -> None:
         decode(b"".join(map(made.packet, [*begun, made.event(kind, b"xyz")])))
     if kind != 39:
         decode(b"".join(map(made.packet, [*begun, made.event(kind, b"xyz", flags=0x80)])))
+
+
+@pytest.mark.failure("MY-08")
+def test_a_transaction_in_one_event() -> None:
+    """Compressed and not; what is in it without end is refused."""
+    begin, *inner = made.transaction(5)
+    plain = b"".join(inner)
+    for kind, data in (255, plain), (0, zstandard.ZstdCompressor().compress(plain)):
+        way = b"\x02\x03\xfc" + kind.to_bytes(2, "little")  # a field, its bytes, a number of two bytes
+        head = way + b"\x03\x03\xfc" + len(plain).to_bytes(2, "little") + b"\x00"
+        group, why, _ = decode(b"".join(map(made.packet, [begin, made.event(40, head + data)])))
+        assert why == "dry" and group.txs == 1 and group.changes == 4
+        with pytest.raises(Stopped):
+            decode(b"".join(map(made.packet, [begin, made.event(40, head + data[:-20])])))
 
 
 @settings(max_examples=300)
