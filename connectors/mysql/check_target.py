@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from cdcd.contracts import Finding
@@ -26,6 +27,9 @@ _SETTINGS = (
     "wsrep_on", "wsrep_max_ws_size", "group_replication_group_name", "group_replication_transaction_size_limit",
 )  # fmt: skip
 
+_GRANT = re.compile(r"GRANT (.+?) ON (?:`((?:[^`]|``)+)`|\*)\.\S+ TO ")
+_WILD = re.compile(r"(\\[%_]|[%_])")
+
 _ENGINE = "SELECT ENGINE FROM information_schema.TABLES WHERE TABLE_SCHEMA = %s AND TABLE_NAME = %s"
 _TRIGGERS = """
 SELECT TRIGGER_NAME FROM information_schema.TRIGGERS WHERE EVENT_OBJECT_SCHEMA = %s AND EVENT_OBJECT_TABLE = %s
@@ -40,9 +44,10 @@ def check_target(session: Session, tables: Sequence[Table], policy: str) -> list
     }
     shapes = {table.id: shape for table in tables if (shape := find_shape(session, table)) is not None}
     found = [*_server(session, settings), *_control(session), *check_structure(session, tables, policy)]
-    if shapes and not _sees_triggers(session):
-        mend = f"GRANT TRIGGER ON {quote(next(iter(shapes.values())).schema)}.* TO …"
-        found.append(finding("MT-BLIND", "triggers of tables that are there are not shown to the user", mend=mend))
+    for schema in sorted({shape.schema for shape in shapes.values()}):
+        if not _sees_triggers(session, schema):
+            mend = f"GRANT TRIGGER ON {quote(schema)}.* TO …"
+            found.append(finding("MT-BLIND", f"triggers of tables in {schema} are not shown to the user", mend=mend))
     for table in tables:
         shape = shapes.get(table.id)
         if shape is not None:
@@ -97,10 +102,22 @@ def _control(session: Session) -> Iterator[Finding]:
         yield finding("MT-RIGHTS", "cdcd cannot keep its own tables", error.what, "GRANT ALL ON cdcd.* TO …")
 
 
-def _sees_triggers(session: Session) -> bool:
+def _sees_triggers(session: Session, schema: str) -> bool:
     """Nothing can be tried: a trigger that the user may not see is as none."""
-    grants = " ".join(str(text) for (text,) in session.rows("SHOW GRANTS"))
-    return "TRIGGER" in grants or "ALL PRIVILEGES ON *.*" in grants
+    for (text,) in session.rows("SHOW GRANTS"):
+        granted = _GRANT.match(str(text))
+        if granted and ("TRIGGER" in granted[1] or granted[1] == "ALL PRIVILEGES") and _covers(granted[2], schema):
+            return True
+    return False
+
+
+def _covers(pattern: str | None, schema: str) -> bool:
+    """Whether a grant's database, which may have wildcards, is or holds this one. None: every one."""
+    if pattern is None:
+        return True
+    parts = _WILD.split(pattern.replace("``", "`"))
+    wild = {"%": ".*", "_": "."}
+    return re.fullmatch("".join(wild.get(part) or re.escape(part.lstrip("\\")) for part in parts), schema) is not None
 
 
 def _there(session: Session, shape: Shape) -> Iterator[Finding]:
