@@ -102,26 +102,39 @@ def _owned(text: str) -> GtidSet:
 
 def verify_place(asker: Asker, server: Server, place: Place) -> GtidSet:
     """That nothing from the place on is lost, and that the server has been there; which GTIDs it has purged. Where
-    MariaDB has lost something it says so when the dump begins."""
+    MariaDB has lost something it says so when the dump begins; but of one whose log was begun anew it waits in silence
+    until there are as many."""
     if isinstance(place, Gtids):
         ((executed, purged),) = asker.ask("SELECT @@GLOBAL.gtid_executed, @@GLOBAL.gtid_purged")
         _verify_sets(place.set, GtidSet.parse(executed), GtidSet.parse(purged))
         return GtidSet.parse(purged)
     if isinstance(place, Offset):
         _verify_file(place, {str(name): int(size) for name, size, *_ in asker.ask("SHOW BINARY LOGS")})
+    if isinstance(place, Domains):
+        ((text,),) = asker.ask("SELECT @@GLOBAL.gtid_binlog_pos")
+        _verify_domains(place, Domains.parse(text or ""))
     return GtidSet({})
+
+
+def _verify_domains(stored: Domains, logged: Domains) -> None:
+    for domain, (server, number) in stored.domains.items():
+        if not logged.holds(domain, number):
+            raise _behind(f"its log is not as far as {domain}-{server}-{number}, but at {logged}")
 
 
 def _verify_sets(stored: GtidSet, executed: GtidSet, purged: GtidSet) -> None:
     if not executed.covers(stored):
-        raise OtherServer(
-            "the server has not executed all that the checkpoint holds",
-            why=f"it lacks {stored - executed}: it was reset or restored, it is a replica that is behind, or it is "
-            "another server",
-            hint="find the right server, wait for the replica, or cdcd drop and load anew",
-        )
+        raise _behind(f"it lacks {stored - executed}")
     if not stored.covers(purged):
         raise lost(f"the server has purged {purged - stored}, which we have not read")
+
+
+def _behind(lacks: str) -> OtherServer:
+    return OtherServer(
+        "the server has not executed all that the checkpoint holds",
+        why=f"{lacks}: it was reset or restored, it is a replica that is behind, or it is another server",
+        hint="find the right server, wait for the replica, or cdcd drop and load anew",
+    )
 
 
 def _verify_file(place: Offset, files: dict[str, int]) -> None:
