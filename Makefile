@@ -5,7 +5,7 @@ BIN := .venv/bin
 CODE := $(wildcard cdcd connectors deploy benchmarks tests)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv test lint demo bench bench-peers failures matrix soak lock clean
+.PHONY: help venv servers test lint demo bench bench-peers failures matrix soak lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -18,7 +18,10 @@ venv: .venv/.installed ## the virtual environment, from requirements-dev.lock
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
 	touch $@
 
-test: lint ## lint, then all tests but the soak, three files at a time: most of their time is waiting
+servers: venv ## what the tests' servers are made of
+	$(BIN)/python -m tests.servers.fetch
+
+test: lint servers ## lint, then all tests but the soak, three files at a time: most of their time is waiting
 	$(BIN)/python -m pytest -n 3 --dist loadfile || { echo "again, alone: what failed beside others"; \
 	$(BIN)/python -m pytest --last-failed --last-failed-no-failures none; }
 

@@ -1,5 +1,6 @@
 """Where the programs of a PostgreSQL version are on this machine, fetching them when they can be fetched."""
 
+import fcntl
 import functools
 import importlib.util
 import json
@@ -9,7 +10,8 @@ import shutil
 import subprocess
 import tarfile
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from tests.servers import run
@@ -25,6 +27,15 @@ KEPT = Path(__file__).parents[2] / "build" / "servers"
 
 class Unavailable(Exception):
     """No package brings this server here."""
+
+
+@contextmanager
+def fetching() -> Iterator[Path]:
+    """A directory for what is being fetched; one process at a time, as they all want the same."""
+    KEPT.mkdir(parents=True, exist_ok=True)
+    with (KEPT / "lock").open("w") as lock, tempfile.TemporaryDirectory(dir=KEPT) as directory:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield Path(directory)
 
 
 @functools.cache
@@ -72,13 +83,9 @@ def _npm(release: str) -> Path:
     """initdb, pg_ctl and postgres with the libraries they need; none of its scripts is run."""
     kept = KEPT / f"postgres-{release}"
     if not kept.exists():
-        KEPT.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=KEPT) as directory:
-            native = _packed(release, Path(directory))
-            try:
-                native.rename(kept)
-            except OSError:
-                assert kept.exists()  # another process was faster
+        with fetching() as directory:
+            if not kept.exists():
+                _packed(release, directory).rename(kept)
     return run.copied(kept) / "bin"
 
 

@@ -3,12 +3,11 @@
 import functools
 import platform
 import subprocess
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.servers import run
-from tests.servers.binaries import KEPT, Unavailable, debian_package
+from tests.servers.binaries import KEPT, Unavailable, debian_package, fetching
 
 SID = ("mysql-server-core", "mysql-client-core")
 """The packages of Debian sid that hold MySQL 9.7; sid moves on, so they are kept once they are here."""
@@ -41,13 +40,9 @@ def _mariadb() -> Programs:
 def _mysql() -> Programs:
     kept = KEPT / "mysql-sid"
     if not kept.exists():
-        KEPT.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=KEPT) as directory:
-            unpacked = _unpacked(Path(directory) / "root")
-            try:
-                unpacked.rename(kept)
-            except OSError:
-                assert kept.exists()  # another process was faster
+        with fetching() as directory:
+            if not kept.exists():
+                _unpacked(directory / "root").rename(kept)
     base = run.reachable(kept) / "usr"
     # sid's libc is newer than this system's, so the programs are started by a loader of their own.
     libraries = base / "lib" / f"{platform.machine()}-linux-gnu"
