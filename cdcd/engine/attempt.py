@@ -104,7 +104,8 @@ class Attempt:
 
     def _start(self, claim: Claim) -> tuple[Snapshot | None, Checkpoint]:
         self._finished, self._intent = claim.finished, claim.intent
-        refuse_damaged(claim, self._options.name)
+        if self._sink.facts.keeps_state:
+            refuse_damaged(claim, self._options.name)
         if claim.checkpoint is None:
             self._progress.phase = "checking"
             snapshot, tables, chunks, self._intent = begin(self._source, self._sink, claim, self._options)
