@@ -9,6 +9,7 @@ from cdcd.contracts import Finding
 from cdcd.errors import CdcdError
 from cdcd.model.table import Column, Table
 from connectors.mysql.ask import Asker
+from connectors.mysql.check_cascades import check_cascades
 from connectors.mysql.constants import Unsure
 from connectors.mysql.fields import offer
 from connectors.mysql.findings import finding
@@ -33,7 +34,8 @@ def check_source(asker: Asker, server: Server, tables: Sequence[Table]) -> list[
     names = ", ".join(f"'{name}'" for name in _SETTINGS)
     found = asker.ask(f"SHOW GLOBAL VARIABLES WHERE Variable_name IN ({names})")
     settings = {str(name): str(value) for name, value in found}
-    return [*_settings(settings), *_rights(asker, server), *_tables(asker, tables), *_images(settings, tables)]
+    found_here = [*_settings(settings), *_rights(asker, server), *_tables(asker, tables), *_images(settings, tables)]
+    return [*found_here, *check_cascades(asker, server, tables)]
 
 
 def _settings(settings: Mapping[str, str]) -> Iterator[Finding]:

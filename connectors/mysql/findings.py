@@ -13,6 +13,7 @@ FINDINGS: dict[str, tuple[str, str]] = {
     "MY-CLIENT": ("error", "The user lacks REPLICATION CLIENT (MariaDB: BINLOG MONITOR)."),
     "MY-REPLICATION": ("error", "The user lacks REPLICATION SLAVE."),
     "MY-SELECT": ("error", "The user may not read a table that is selected."),
+    "MY-CASCADE": ("warning", "A foreign key deletes or changes rows, which the server does not log: they stay."),
     "MY-KEYLESS": ("warning", "A table has neither a primary key nor a unique one that holds each row."),
     "MY-TYPE": ("warning", "A table has a column of a type or character set that cdcd does not know: left out."),
     "MT-COLLATION": ("warning", "The target has not a column's collation: the one that comes nearest is taken."),
