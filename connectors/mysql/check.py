@@ -34,8 +34,10 @@ def check_source(asker: Asker, server: Server, tables: Sequence[Table]) -> list[
     names = ", ".join(f"'{name}'" for name in _SETTINGS)
     found = asker.ask(f"SHOW GLOBAL VARIABLES WHERE Variable_name IN ({names})")
     settings = {str(name): str(value) for name, value in found}
-    found_here = [*_settings(settings), *_rights(asker, server), *_tables(asker, tables), *_images(settings, tables)]
-    return [*found_here, *check_cascades(asker, server, tables)]
+    return [
+        *_settings(settings), *_rights(asker, server), *_tables(asker, tables), *_images(settings, tables),
+        *check_cascades(asker, server, tables),
+    ]  # fmt: skip
 
 
 def _settings(settings: Mapping[str, str]) -> Iterator[Finding]:
