@@ -53,10 +53,14 @@ def examine(source: Source, sink: Sink, options: Options) -> Examined:
         found.append(Finding(UNKNOWN, FINDINGS[UNKNOWN][0], message, "a table made later would join"))
     found += _partial(options, tables)
     found += _circles(source, sink, tables)
-    found += source.check(tables)
+    found += _asked(source.check(tables), options)
     made = objects(source, sink, tables, options.trees)
-    there = [one for one in sink.check(tables, made) if options.load != "skip" or not one.of_load]
-    return Examined(tables, made, found, there)
+    return Examined(tables, made, found, _asked(sink.check(tables, made), options))
+
+
+def _asked(found: Sequence[Finding], options: Options) -> list[Finding]:
+    """Without what is in the way of a load only, where there is none."""
+    return [one for one in found if options.load != "skip" or not one.of_load]
 
 
 def _left_out(left: Sequence[tuple[str, Finding]], options: Options, others: bool) -> Iterator[Finding]:

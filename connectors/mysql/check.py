@@ -10,21 +10,15 @@ from cdcd.errors import CdcdError
 from cdcd.model.table import Column, Table
 from connectors.mysql.ask import Asker
 from connectors.mysql.check_cascades import check_cascades
+from connectors.mysql.check_log import SETTINGS, check_log
 from connectors.mysql.constants import Unsure
 from connectors.mysql.fields import offer
-from connectors.mysql.findings import finding
+from connectors.mysql.findings import finding, setting
 from connectors.mysql.names import quote_table
 from connectors.mysql.omitted import default_text
 from connectors.mysql.server import Server
 
-SHORT = 86400
-"""Seconds of log below which an outage over a night is one too long."""
-
-_SETTINGS = (
-    "log_bin", "binlog_format", "binlog_row_image", "binlog_row_value_options", "binlog_expire_logs_seconds",
-    "expire_logs_days", "log_replica_updates", "log_slave_updates",
-)  # fmt: skip
-
+_SETTINGS = (*SETTINGS, "binlog_row_image", "binlog_row_value_options")
 
 _CONSTANT = re.compile(r"[bx]?'|[-\d]", re.IGNORECASE)
 """What a default begins with that is one value."""
@@ -35,28 +29,16 @@ def check_source(asker: Asker, server: Server, tables: Sequence[Table]) -> list[
     found = asker.ask(f"SHOW GLOBAL VARIABLES WHERE Variable_name IN ({names})")
     settings = {str(name): str(value) for name, value in found}
     return [
-        *_settings(settings), *_rights(asker, server), *_tables(asker, tables), *_images(settings, tables),
+        *check_log(asker, server, settings, tables), *_rights(asker, server), *_tables(asker, tables),
+        *_images(settings, tables),
         *check_cascades(asker, server, tables),
     ]  # fmt: skip
-
-
-def _settings(settings: Mapping[str, str]) -> Iterator[Finding]:
-    if settings.get("log_bin") != "ON":
-        yield finding("MY-LOG", "the server keeps no binary log", "log_bin = OFF", "start it with --log-bin")
-    if (format := settings.get("binlog_format", "ROW")) != "ROW":
-        yield finding("MY-FORMAT", "the server logs statements, not rows", f"binlog_format = {format}",
-                      "SET PERSIST binlog_format = 'ROW' -- and end the sessions that began before")  # fmt: skip
-    kept = int(float(settings.get("binlog_expire_logs_seconds") or 0))
-    if 0 < kept < SHORT:
-        yield finding("MY-RETENTION", "logs are removed so soon that an outage, or a load, may outlast them",
-                      f"binlog_expire_logs_seconds = {kept}",
-                      "SET PERSIST binlog_expire_logs_seconds = 604800")  # fmt: skip
 
 
 def _images(settings: Mapping[str, str], tables: Sequence[Table]) -> Iterator[Finding]:
     """What images that leave columns out do not tell."""
     image = settings.get("binlog_row_image", "FULL")
-    full = "SET PERSIST binlog_row_image = 'FULL' -- and end the sessions that began before"
+    full = setting("binlog_row_image = 'FULL'") + "; end the sessions that began before"
     for table in tables if image not in ("FULL", "NOBLOB") else ():
         if untold := [column.name for column in table.carried if not _told(column)]:
             yield finding("MY-IMAGE", f"rows of {table.id} may be inserted without what is not known here",

@@ -97,11 +97,17 @@ VOID = frozenset({1020, 1205, 1213, 1305, 1317, 1614, 1927, 1969, 2006, 2013, 30
 """After these the transaction is not what it was: all of it, or one statement, or its savepoints are gone, and what is
 sent next would be committed without the rest (T-MT-7, T-MT-8)."""
 
-_AGAIN = "what is missing cannot be read any more: cdcd drop, then run again, which loads anew"
+PURGED = (
+    "what is missing cannot be read any more: cdcd drop, then run again, which loads anew. SHOW GLOBAL VARIABLES LIKE "
+    "'%expire_logs%' tells for how long the server keeps its log, SET GLOBAL binlog_expire_logs_seconds = 604800 keeps "
+    "it for a week"
+)
+"""The way out where a server has removed what was not read."""
+
 DUMP: tuple[tuple[re.Pattern[str], _Kind], ...] = (
     (
         re.compile(r"purged|could not find first log file|could not find gtid state", re.I),
-        (SlotLost, f"{_AGAIN}; keep logs for longer: SET PERSIST binlog_expire_logs_seconds = …"),
+        (SlotLost, PURGED),
     ),
     (re.compile(r"same server_(uuid|id)", re.I), (SlotInUse, "stop the other reader, or give this pipeline a name")),
     (

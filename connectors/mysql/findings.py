@@ -9,7 +9,11 @@ FINDINGS: dict[str, tuple[str, str]] = {
     "MY-FORMAT": ("error", "`binlog_format` is not ROW: statements are logged, not the rows that they changed."),
     "MY-IMAGE": ("warning", "`binlog_row_image` is MINIMAL, and a default is not known: rows with it stop the stream."),
     "MY-PARTIAL-JSON": ("error", "JSON is logged as differences, in images without what they are differences of."),
-    "MY-RETENTION": ("warning", "`binlog_expire_logs_seconds` is less than a day: nothing else keeps the log."),
+    "MY-RETENTION": ("warning", "The log is kept for less than a day, and nothing else keeps it for a reader."),
+    "MY-RETENTION-LOAD": ("error", "The log is kept for less than twice a load, which may take a second for 4 MB."),
+    "MY-MANAGED": ("warning", "A managed service removes the log by a setting of its own, which no variable shows."),
+    "MY-REPLICA": ("error", "A replica that does not log what it replicates: `log_replica_updates` is off."),
+    "MY-PACKET": ("warning", "`max_allowed_packet` is below 64 MB: MySQL gives no larger JSON, and a copy stops."),
     "MY-CLIENT": ("error", "The user lacks REPLICATION CLIENT (MariaDB: BINLOG MONITOR)."),
     "MY-REPLICATION": ("error", "The user lacks REPLICATION SLAVE."),
     "MY-SELECT": ("error", "The user may not read a table that is selected."),
@@ -36,5 +40,10 @@ FINDINGS: dict[str, tuple[str, str]] = {
 }
 
 
-def finding(id: str, message: str, evidence: str = "", mend: str = "") -> Finding:
-    return Finding(id, FINDINGS[id][0], message, evidence, mend)
+def finding(id: str, message: str, evidence: str = "", mend: str = "", of_load: bool = False) -> Finding:
+    return Finding(id, FINDINGS[id][0], message, evidence, mend, of_load)
+
+
+def setting(assigned: str) -> str:
+    """The statement that sets a variable, as both products take it."""
+    return f"SET GLOBAL {assigned} -- and in the server's configuration"

@@ -10,6 +10,7 @@ from cdcd.errors import OtherServer, SlotLost, Stopped
 from cdcd.model.position import Identity
 from cdcd.wake import Wake
 from connectors.mysql.ask import Asker, rows
+from connectors.mysql.errors import PURGED
 from connectors.mysql.gtid import GtidSet
 from connectors.mysql.login import Connection
 from connectors.mysql.position import Domains, Gtids, Offset, Place
@@ -148,8 +149,5 @@ def _verify_file(place: Offset, files: dict[str, int]) -> None:
 
 def lost(what: str) -> SlotLost:
     return SlotLost(
-        what,
-        why="logs are kept for binlog_expire_logs_seconds, and nothing holds them back for a reader",
-        hint="cdcd drop, then run again, which loads anew; keep logs for longer: "
-        "SET PERSIST binlog_expire_logs_seconds = 604800",
+        what, why="logs are kept for binlog_expire_logs_seconds, and nothing holds them back for a reader", hint=PURGED
     )

@@ -17,7 +17,7 @@ from queue import Empty, SimpleQueue
 import pymysql
 
 from cdcd.contracts import Blocks
-from cdcd.errors import CdcdError, Outgrown, SnapshotLost, Transient
+from cdcd.errors import CdcdError, Outgrown, SnapshotLost, Stopped, Transient
 from cdcd.log import get_logger
 from cdcd.model.chunk import Chunk
 from cdcd.model.table import Table
@@ -45,7 +45,7 @@ TRIES = 3
 PATIENCE = 3600.0
 """Seconds that a server may take for a row of a chunk."""
 
-_LOCK_TIMEOUT, _NO_SUCH_TABLE = 1205, 1146
+_LOCK_TIMEOUT, _NO_SUCH_TABLE, _TOO_LARGE = 1205, 1146, 1301
 _AUTO = re.compile(r" AUTO_INCREMENT=\d+")
 
 Connect = Callable[[], Connection]
@@ -115,6 +115,7 @@ class MysqlSnapshot:
             yield from copy_out(wire, sql, code, counts, PATIENCE)
             wire.release()
             with translating(self._wake, table=table.id):
+                refuse_warned(reader, table)
                 rows(reader, "ROLLBACK TO SAVEPOINT chunk")
             done = True
         finally:
@@ -185,6 +186,19 @@ def identity(connection: Connection, table: Table) -> Identity:
         raise SnapshotLost("the table is gone", table=table.id)
     ((_, text),) = rows(connection, f"SHOW CREATE TABLE {quote_table(table)}")
     return str(found[0][0]), _AUTO.sub("", text)
+
+
+def refuse_warned(reader: Connection, table: Table) -> None:
+    """A server warns of a value that it gave as another: of JSON longer than max_allowed_packet MySQL makes NULL."""
+    for level, number, text in rows(reader, "SHOW WARNINGS"):
+        if level != "Note":
+            raise Stopped(
+                "a value was read as another than it is",
+                why=str(text),
+                hint="raise max_allowed_packet at the source" if number == _TOO_LARGE else "",
+                errno=number,
+                table=table.id,
+            )
 
 
 def same_shape(known: Table, there: Table | None) -> bool:

@@ -12,6 +12,7 @@ import pytest
 
 from tests.fix_daemon import Daemon
 from tests.house import text
+from tests.mysql.test_source_stream import purge, session
 from tests.servers import Database
 from tests.servers.mysql_database import MySQLDatabase
 from tests.waiting import wait_until
@@ -84,3 +85,27 @@ def follow(mysql_db: MySQLDatabase, target_db: Database, cdcd: Callable[..., Dae
     cdcd(*words, "--until", "caught-up").wait(0)
     here, there = rows(mysql_db, target_db)
     assert here == there
+
+
+@pytest.mark.failure("T-MY-15", "MY-01")
+@pytest.mark.timeout(120)
+def test_the_log_goes_during_the_load(
+    mysql_db: MySQLDatabase, target_db: Database, cdcd: Callable[..., Daemon]
+) -> None:
+    """Nothing at the server waits for a reader: the stop says so, and its way out works."""
+    mysql_db.sql(TABLE, *[SOME.replace("WITH RECURSIVE", f"WITH RECURSIVE /* {n} */") for n in range(20)])
+    words = ["run", "--from", mysql_db.url, "--to", target_db.url, "--name", mysql_db.name]
+    daemon = cdcd(*words)
+    daemon.wait_said("pipeline started")
+    daemon.pause()
+    mysql_db.sql("INSERT INTO orders (customer, state, placed) VALUES (1, 'unread', '2020-01-01')")
+    session(mysql_db, "FLUSH BINARY LOGS")
+    purge(mysql_db)
+    daemon.resume()
+    said = daemon.wait(6)
+    assert "has purged" in said or "could not find gtid state" in said.lower(), said
+    assert "SHOW GLOBAL VARIABLES LIKE '%expire_logs%'" in said and "cdcd drop" in said
+    cdcd("drop", *words[1:], "--yes").wait(0)
+    cdcd(*words, "--until", "caught-up", "--target-tables", "truncate").wait(0)
+    here, there = rows(mysql_db, target_db)
+    assert len(here) == 20001 and here == there
