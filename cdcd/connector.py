@@ -93,9 +93,10 @@ class Connector(Protocol):
         """End the wishes of that command. Durable when it returns, with all that is at the target before it."""
         ...
 
-    def retry(self, url: Url, name: str, overwrite: bool) -> Sequence[Retried]:
+    def retry(self, url: Url, name: str, home: str, overwrite: bool) -> Sequence[Retried]:
         """Try the recorded changes of the pipeline again, beside whoever runs it: all in one durable transaction, so
-        an error means that nothing was done. `overwrite`: the source wins where the target has another row."""
+        an error means that nothing was done. `overwrite`: the source wins where the target has another row. `home`: as
+        in SinkOptions."""
         ...
 
     def skip(self, url: Url, name: str, tx: str) -> Mapping[str, Any]:

@@ -195,7 +195,7 @@ def withdraw(pipeline: Pipeline, command: str) -> None:
 def retry(pipeline: Pipeline, overwrite: bool) -> Sequence[Retried]:
     """Try the changes again that were recorded at the target."""
     made = connector(pipeline.target.scheme, pipeline.target.key, "retry")
-    return made.retry(pipeline.target.url, pipeline.name, overwrite)
+    return made.retry(pipeline.target.url, pipeline.name, _home(pipeline), overwrite)
 
 
 def skip(pipeline: Pipeline, tx: str) -> Mapping[str, Any]:

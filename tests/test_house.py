@@ -20,6 +20,7 @@ LAYERS = (
     ("rows",),
     ("model.group", "facts"),
     ("fold", "contracts", "policy", "fence"),
+    ("recorded", "skipped"),
     ("log", "progress"),
     ("connector",),
     ("engine",),
@@ -34,7 +35,8 @@ LAYERS = (
 """cdcd's modules, the lowest first: each imports only from layers below its own, and within its own name."""
 
 FOR_CONNECTORS = {
-    "connector", "contracts", "errors", "facts", "fold", "log", "metrics", "model", "policy", "rows", "secrets", "wake",
+    "connector", "contracts", "errors", "facts", "fold", "log", "metrics", "model", "policy",
+    "recorded", "rows", "secrets", "skipped", "wake",
 }
 
 HOMES = {

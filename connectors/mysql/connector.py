@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cdcd.connector import SinkOptions, SourceOptions, Url
 from cdcd.errors import UsageError
+from cdcd.model.retried import Retried
 from cdcd.model.selection import Selection
 from cdcd.policy import Policy
 from connectors.mysql.compare import MysqlComparable
 from connectors.mysql.fence import MysqlFence
 from connectors.mysql.outside import leave_request, read_status, withdraw_requests
+from connectors.mysql.retry import retry as try_again
 from connectors.mysql.sink import MysqlSink
+from connectors.mysql.skip import order_skip
 from connectors.mysql.source import MysqlSource
 
 
@@ -61,3 +64,11 @@ def request(url: Url, name: str, command: str, argument: str) -> int:
 
 def withdraw(url: Url, name: str, command: str) -> None:
     withdraw_requests(url, name, command)
+
+
+def retry(url: Url, name: str, home: str, overwrite: bool) -> Sequence[Retried]:
+    return try_again(url, name, home, overwrite)
+
+
+def skip(url: Url, name: str, tx: str) -> Mapping[str, Any]:
+    return order_skip(url, name, tx)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 
-from cdcd.errors import Unreachable
+from cdcd.errors import Transient, Unreachable
 from connectors.mysql.sessions import Session
 
 _SETTINGS = "SELECT @@GLOBAL.innodb_flush_log_at_trx_commit = 1 AND (@@GLOBAL.sync_binlog = 1 OR NOT @@GLOBAL.log_bin)"
@@ -15,6 +16,9 @@ _PLACES = {True: ("Innodb_lsn_current", "Innodb_lsn_flushed"),
 
 AFTER = _SETTINGS
 """Sent with each COMMIT: the settings may be changed at any time."""
+
+FLUSHED = 10.0
+"""Seconds; InnoDB flushes each second where it does not at each commit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,3 +67,16 @@ def read_places(session: Session) -> tuple[int, int]:
         for name, value in session.rows(f"SHOW GLOBAL STATUS WHERE Variable_name IN ('{names[0]}', '{names[1]}')")
     }
     return found.get(names[0].lower(), 1), found.get(names[1].lower(), 0)
+
+
+def wait_flushed(session: Session) -> None:
+    """Until what was committed before this call survives a crash of the server."""
+    if session.rows(AFTER)[0][0]:
+        return
+    reached, flushed = read_places(session)
+    until = time.monotonic() + FLUSHED
+    while flushed < reached:
+        if time.monotonic() > until:
+            raise Transient(f"the server has not flushed its log in {FLUSHED:.0f} s")
+        time.sleep(0.1)
+        _, flushed = read_places(session)

@@ -16,6 +16,7 @@ from cdcd.rows import RowForm
 from connectors.mysql.claim import to_text
 from connectors.mysql.names import quote
 from connectors.mysql.sessions import Session, literal
+from connectors.mysql.shape import Shape
 from connectors.mysql.single import OneByOne
 
 _RECORD = """
@@ -119,14 +120,14 @@ def supersede_tables(session: Session, pipeline: str, tables: Sequence[str]) -> 
         session.defer(f"{_SUPERSEDE} WHERE pipeline = {literal(pipeline)} AND table_id IN ({names}) AND state = 'open'")
 
 
-def row_version(session: Session, table: OneByOne, key: bytes) -> str:
-    """A digest of the row under the key, another one when any of its values is; "" where there is none."""
+def row_version(session: Session, shape: Shape, where: bytes) -> str:
+    """A digest of the row that meets a condition, another one when any of its values is; "" where there is none."""
     parts = ", ".join(
-        f"COALESCE(HEX({_shown(name, one.native.name)}), '-')" for name, one in table.shape.columns.items()
+        f"COALESCE(HEX({_shown(name, one.native.name)}), '-')" for name, one in shape.columns.items()
         if not one.generated
     )  # fmt: skip
-    text = f"SELECT LEFT(SHA2(CONCAT_WS('/', {parts}), 256), 40) FROM {table.shape.sql} WHERE ".encode()
-    found = session.do(text + table.where(key) + b" LIMIT 1")[-1].rows
+    text = f"SELECT LEFT(SHA2(CONCAT_WS('/', {parts}), 256), 40) FROM {shape.sql} WHERE ".encode()
+    found = session.do(text + where + b" LIMIT 1")[-1].rows
     return "" if not found else (found[0][0].decode() if isinstance(found[0][0], bytes) else str(found[0][0]))
 
 

@@ -76,15 +76,15 @@ class InOrder:
         while batch:
             alone = next((at for at, made in enumerate(batch) if self._concerned(made)), len(batch))
             easy, batch = batch[:alone], batch[alone:]
-            while easy:
+            if easy:
                 self._session.run("SAVEPOINT batch")
                 made, error = self._run(easy)
-                if error is None:
-                    break
-                self._session.run("ROLLBACK TO SAVEPOINT batch")
-                self._run(easy[:made])
-                self._one(easy[made])
-                easy = easy[made + 1 :]
+                if error is not None:
+                    self._session.run("ROLLBACK TO SAVEPOINT batch")
+                    self._run(easy[:made])
+                    self._one(easy[made])
+                    batch = [*easy[made + 1 :], *batch]  # some may be concerned by that now
+                    continue
             if batch:
                 self._one(batch[0])
                 batch = batch[1:]
@@ -152,11 +152,12 @@ class InOrder:
         if policy.of(error, made.table.id) != "skip":
             raise self._named(made, error) from error.__cause__
         if self._exceptions.full():
-            error.hint = f"max_exceptions = {policy.most} wait: mend the target, or `cdcd reload` a table"
+            most = policy.most
+            error.hint = f"max_exceptions = {most} wait: mend the target and `cdcd retry`, or `cdcd reload` a table"
             raise self._named(made, error) from error.__cause__
         table, change = made.table, made.change
         key, row = table.values(change)
-        found = row_version(self._session, table, change.key) if table.key else ""
+        found = row_version(self._session, table.shape, table.where(change.key)) if table.key else ""
         told = f"{error.what}: {error.why}" if error.why else error.what
         errno = error.where.get("errno")
         named = identity(table.form, change.key) if table.key else None
@@ -169,6 +170,9 @@ class InOrder:
         place = self._where(made.place)
         tell(error, made.table, made.change, position=str(place.position) if place else self._position,
              tx=place.id if place else None)  # fmt: skip
+        if place is not None and isinstance(error, Conflict | PoisonRow):
+            mend = error.hint or "mend what refuses it, and run again"
+            error.hint = f"{mend}; or `cdcd skip --tx {place.id}` passes over its transaction"
         return error
 
 

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from cdcd.errors import Transient
 from cdcd.model.position import printable
 from connectors.mysql import control
 from connectors.mysql.claim import lock_of
-from connectors.mysql.durable import AFTER, read_places
+from connectors.mysql.durable import wait_flushed
 from connectors.mysql.sessions import Session, Sessions
 
 _EPOCH = """
@@ -31,9 +29,6 @@ _WISHES = "SELECT id, command, argument FROM cdcd.requests WHERE pipeline = %s A
 _WITHDRAW = """
 UPDATE cdcd.requests SET done = CURRENT_TIMESTAMP(6) WHERE pipeline = %s AND command = %s AND done IS NULL"""
 _WAITING = "SELECT COUNT(*) FROM cdcd.exceptions WHERE pipeline = %s AND state = 'open'"
-FLUSHED = 10.0
-"""Seconds; InnoDB flushes each second where it does not at each commit."""
-
 _STOPPED = ("tx", "position", "table_id", "key", "error")
 
 
@@ -107,14 +102,6 @@ def withdraw_requests(url: Callable[[], str], name: str, command: str) -> None:
     try:
         with sessions.brief() as session:
             session.run(_WITHDRAW, name, command)
-            if session.rows(AFTER)[0][0]:
-                return
-            reached, flushed = read_places(session)
-            until = time.monotonic() + FLUSHED
-            while flushed < reached:
-                if time.monotonic() > until:
-                    raise Transient(f"the server has not flushed its log in {FLUSHED:.0f} s")
-                time.sleep(0.1)
-                _, flushed = read_places(session)
+            wait_flushed(session)
     finally:
         sessions.close()

@@ -11,17 +11,22 @@ from cdcd.model.cell import UNCHANGED
 from cdcd.model.group import DELETE, INSERT, MOVE
 from cdcd.policy import Values
 from cdcd.rows import Fields, Row, RowForm
-from connectors.mysql.charsets import UTF8
+from connectors.mysql.charsets import CODECS, UTF8, decoder
 from connectors.mysql.forms import NULL, Encoding, fields_of, names_of
 from connectors.mysql.literals import assigned, condition, unescape
 from connectors.mysql.names import quote
-from connectors.mysql.shape import Shape
+from connectors.mysql.shape import Shape, ShapeColumn
 from connectors.mysql.types import INTEGERS
 
 PLAIN = (
     *INTEGERS, "decimal", "float", "double", "year", "date", "time", "datetime", "timestamp", "json",
 )  # fmt: skip
 """Types whose fields are text, in no character set."""
+
+
+def told_as_text(column: ShapeColumn) -> bool:
+    """Whether records have its values as texts; others as {"binary": hexadecimal}."""
+    return column.native.name in PLAIN or column.charset in (*UTF8, *CODECS)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -163,9 +168,8 @@ class OneByOne:
         if field == NULL:
             return None
         column, value = self.shape.columns[name], unescape(field)
-        plain = column.charset in UTF8 or column.native.name in PLAIN
         try:
-            return value.decode() if plain else {"binary": value.hex()}
+            return decoder(column.charset or "utf8mb4")(value) if told_as_text(column) else {"binary": value.hex()}
         except UnicodeDecodeError:
             return {"binary": value.hex()}
 

@@ -6,6 +6,7 @@ import json
 import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from cdcd.contracts import Blocks, Claim, Finding, Request, Ticket
@@ -21,6 +22,7 @@ from cdcd.model.structure import Structure
 from cdcd.model.table import Table
 from cdcd.policy import STOP, Policy
 from cdcd.rows import RowForm
+from cdcd.skipped import Skips
 from connectors.mysql import claim as claims
 from connectors.mysql import control, side
 from connectors.mysql.check_target import check_target
@@ -34,6 +36,7 @@ from connectors.mysql.missing import missing
 from connectors.mysql.register import add_tables, store_checkpoint, store_intent
 from connectors.mysql.sequences import set_sequences
 from connectors.mysql.sessions import Session, Sessions
+from connectors.mysql.skip import read_orders
 from connectors.mysql.structure_make import make_statements
 from connectors.mysql.writer import Writer
 
@@ -92,6 +95,7 @@ class MysqlSink:
         self._epoch = found.epoch
         intents = Intents(session, self._sessions.brief, self._pipeline, found.epoch)
         intent = read_intent(session, self._pipeline)
+        orders = read_orders(session, self._pipeline)
         session.run("COMMIT")
         if intent is not None and not intent.made:
             assert stored is not None
@@ -104,9 +108,10 @@ class MysqlSink:
             session.run("COMMIT")
         begun = intent if intent is not None and intent.made else None
         self._writer = Writer(
-            session, self._pipeline, found.epoch, stored, dict(found.tables), intents, self._refused, begun
-        )
-        return found
+            session, self._pipeline, found.epoch, stored, dict(found.tables), intents, self._refused, begun,
+            Skips(orders),
+        )  # fmt: skip
+        return replace(found, lists_transactions=bool(orders))
 
     @property
     def _owner(self) -> Writer:

@@ -44,7 +44,7 @@ Proof = bytes | int
 """When a transaction was first committed: microseconds since 1970, or the body of the GTID that tells it."""
 
 Name = tuple[Any, Any]
-"""Of a transaction, as Track.add takes it; (None, 0) where it has no GTID."""
+"""Of a transaction, as Track.add takes it; (None, its place in the log) where it has no GTID."""
 
 _IGNORED: tuple[Event, Event, Event] = (_ignore, _ignore, _ignore)
 
@@ -383,7 +383,7 @@ class Stream:
             tagged = events.tagged_gtid(body)
             return "stop" if self._begin((tagged.origin, tagged.number), when, tagged.stamp, group) else ""
         elif kind == events.ANONYMOUS_GTID:
-            return "stop" if self._begin((None, 0), when, 0, group) else ""
+            return "stop" if self._begin((None, f"{self.file}:{log_pos}"), when, 0, group) else ""
         elif kind in events.COMPRESSED:
             self._compressed(events.COMPRESSED[kind], body, group)
         elif kind == events.PAYLOAD:
@@ -473,6 +473,8 @@ class Stream:
 def _text(name: Name) -> str:
     """A GTID in its product's form."""
     one, other = name
+    if one is None:
+        return str(other)
     return f"{one}-{other[0]}-{other[1]}" if isinstance(other, tuple) else f"{one}:{other}"
 
 

@@ -9,7 +9,7 @@ names the change that is wrong (T-PT-4).
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from cdcd.errors import Conflict, PoisonRow, StateRefused
@@ -20,6 +20,7 @@ from cdcd.model.group import INSERT, MOVE, Group, Places, Rows, TableLog, Transa
 from cdcd.model.position import Checkpoint
 from cdcd.model.table import Table
 from cdcd.policy import STOP, Policy
+from cdcd.skipped import Skips
 from connectors.mysql.alter import verify
 from connectors.mysql.bulk import Bulk
 from connectors.mysql.claim import fenced, to_text
@@ -32,6 +33,7 @@ from connectors.mysql.ordered import InOrder, Where
 from connectors.mysql.sessions import Session, literal
 from connectors.mysql.shape import Shape, read_shape
 from connectors.mysql.single import OneByOne
+from connectors.mysql.skip import done, pass_over
 from connectors.mysql.stage import TooWide
 from connectors.mysql.stops import Stops
 
@@ -55,6 +57,7 @@ class Writer:
         intents: Intents,
         policy: Policy = STOP,
         begun: Intent | None = None,
+        skips: Skips | None = None,
     ) -> None:
         """`expected`: the stored checkpoint's text. `begun`: changes of tables that were made in the middle of a
         transaction of which the end is not here."""
@@ -73,6 +76,8 @@ class Writer:
         self._failed = False
         self._durable = Durable(session)
         self._stops = Stops(session, pipeline)
+        self._skips = skips or Skips()
+        self._skipped: set[int] = set()  # orders whose transactions were passed over since the stored checkpoint
         self._exceptions = Exceptions(session, pipeline, policy)
         self._shapes: dict[str, Shape] = {}
         self._bulks: dict[str, Bulk] = {}
@@ -92,12 +97,14 @@ class Writer:
             places = Places(group, self._transaction)
             self._transaction = places.last
             first = 0
-            for step in group.steps:
+            for step, skipped in self._skips.divide(group, places):
                 size = len(step.order) if isinstance(step, Rows) else 1
                 if isinstance(step, SchemaChange):
                     break  # these are at the end
                 if (left := self._left_of(step, size)) is None:
                     pass
+                elif skipped is not None:
+                    self._pass_over(left, skipped)
                 elif isinstance(left, Rows):
                     self._rows(left, first + size - len(left.order), places.at, position)
                 else:
@@ -169,6 +176,7 @@ class Writer:
         next claim tells."""
         stored = to_text(checkpoint.to_json())
         self._stops.passed()
+        self._settle_orders()
         if self._altered:
             store_changes(self.session, self._pipeline, self._altered)
             self.session.defer(f"DELETE FROM cdcd.intents WHERE pipeline = {literal(self._pipeline)}")
@@ -179,6 +187,12 @@ class Writer:
         self._open = False
         self._transaction = None
         return self._durable.ticket(bool(at_once))
+
+    def _settle_orders(self) -> None:
+        """With the commit that stores, or makes certain, the place behind the transactions that were passed over."""
+        if self._skipped:
+            self.session.defer(done(sorted(self._skipped)))
+            self._skipped.clear()
 
     def _alter(self, changes: list[SchemaChange], checkpoint: Checkpoint | None) -> Ticket | None:
         """Make the changes that end a group. None: nothing was committed, or the transaction goes on after them."""
@@ -199,6 +213,8 @@ class Writer:
             shapes = {change.old.id: self._shape(change.old) for change in todo}
             intent = Intent([*self._altered, *changes], self._since, stored, {**self._former, **shapes})
             intent.number = len(intent.changes) - len(todo)
+            if checkpoint is not None:
+                self._settle_orders()
             self._intents.begin(intent, self._position)
             self._open = False
             self._intents.carry_out(intent)
@@ -277,8 +293,16 @@ class Writer:
         if not self._in_bulk([one for one in logs if one not in single]):
             single = logs
         if single:
-            tables = {id(one): OneByOne(self._shape(one.table), one.form, self.session.mariadb) for one in single}
+            tables = self._one_by_one(single)
             InOrder(self.session, self._exceptions, where, position).apply(step, first, tables)
+
+    def _pass_over(self, step: Rows | Truncate, place: Transaction) -> None:
+        tables = self._one_by_one(step.logs.values()) if isinstance(step, Rows) else {}
+        pass_over(self.session, self._exceptions, step, tables, place)
+        self._skipped.add(self._skips.order(place))
+
+    def _one_by_one(self, logs: Iterable[TableLog]) -> dict[int, OneByOne]:
+        return {id(one): OneByOne(self._shape(one.table), one.form, self.session.mariadb) for one in logs}
 
     def _in_bulk(self, logs: list[TableLog]) -> bool:
         """False: it cannot be done so, and nothing was."""

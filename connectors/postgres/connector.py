@@ -67,7 +67,7 @@ def withdraw(url: Url, name: str, command: str) -> None:
     withdraw_requests(url, name, command)
 
 
-def retry(url: Url, name: str, overwrite: bool) -> Sequence[Retried]:
+def retry(url: Url, name: str, home: str, overwrite: bool) -> Sequence[Retried]:
     return try_again(url, name, overwrite)
 
 

@@ -20,6 +20,7 @@ from cdcd.model.structure import Structure
 from cdcd.model.table import Table
 from cdcd.policy import STOP, Policy
 from cdcd.rows import RowForm
+from cdcd.skipped import Skips
 from connectors.postgres import claim as claims
 from connectors.postgres import control, side
 from connectors.postgres.check_target import carried_tables, check_target
@@ -34,7 +35,7 @@ from connectors.postgres.register import add_tables, store_checkpoint, store_int
 from connectors.postgres.sequences import set_sequences
 from connectors.postgres.sessions import Session, Sessions
 from connectors.postgres.shape import read_shape
-from connectors.postgres.skip import Skips, read_orders
+from connectors.postgres.skip import read_orders
 from connectors.postgres.standbys import HERE, STANDBYS, check_standbys
 from connectors.postgres.structure_make import make_statements
 from connectors.postgres.translate import all_here, as_here

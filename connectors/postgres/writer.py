@@ -22,6 +22,7 @@ from cdcd.model.group import DELETE, MOVE, Group, Places, Rows, TableLog, Transa
 from cdcd.model.position import Checkpoint
 from cdcd.model.table import Table
 from cdcd.policy import Policy
+from cdcd.skipped import Skips, Step
 from connectors.postgres.alter import alter
 from connectors.postgres.bulk import Bulk, TooWide
 from connectors.postgres.claim import fenced
@@ -32,7 +33,7 @@ from connectors.postgres.position import parse_lsn
 from connectors.postgres.sessions import Session
 from connectors.postgres.shape import Shape, read_shape
 from connectors.postgres.single import OneByOne
-from connectors.postgres.skip import Skips, Step
+from connectors.postgres.skip import pass_over
 from connectors.postgres.standbys import HERE
 from connectors.postgres.stops import Stops
 from connectors.postgres.translate import foldable
@@ -250,7 +251,7 @@ class Writer:
 
     def _pass_over(self, step: Step, place: Transaction) -> None:
         tables = {id(one): self._single(one) for one in step.logs.values()} if isinstance(step, Rows) else {}
-        self._skips.pass_over(self.session, self._exceptions, step, tables, place)
+        pass_over(self.session, self._exceptions, self._skips, step, tables, place)
 
     def _in_bulk(self, logs: list[TableLog]) -> bool:
         """False: it cannot be done so, and nothing was."""

@@ -153,8 +153,8 @@ def test_while_a_daemon_runs(source_db: Database, target_db: Database, begun: Ru
         turn = 0
         while not stopping.wait(0.01):
             turn += 1
-            source_db.sql(f"UPDATE t SET n = {turn} % 200 WHERE id % 7 = {turn} % 7; DELETE FROM t WHERE id = 3;"
-                          f"INSERT INTO t VALUES (3, {turn} % 150)")  # fmt: skip
+            source_db.sql(f"UPDATE t SET n = {turn} * 37 % 200 WHERE id % 7 = {turn} % 7; DELETE FROM t WHERE id = 3;"
+                          f"INSERT INTO t VALUES (3, {turn} * 37 % 150)")  # fmt: skip
 
     writer = threading.Thread(target=write)
     writer.start()

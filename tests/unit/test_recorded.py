@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from connectors.postgres.recorded import Net, Recorded, fold, fold_rows
+from cdcd.recorded import Net, Recorded, fold, fold_rows
 
 Written = tuple[Any, ...]
 _numbers = count(1)
