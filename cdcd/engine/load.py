@@ -48,7 +48,10 @@ class Load:
         loaded: list[Chunk] = []
         failure: BaseException | None = None
         with ThreadPoolExecutor(max_workers=loaders, thread_name_prefix="loader") as pool:
-            pending: set[Future[Chunk]] = {pool.submit(self._one, chunk) for chunk in chunks}
+            pending: set[Future[Chunk | None]] = {
+                pool.submit(self._one, chunk, until if place >= loaders else math.inf)
+                for place, chunk in enumerate(chunks)
+            }
             while pending:
                 done, pending = wait(pending, TICK, FIRST_COMPLETED)
                 for future in done:
@@ -56,7 +59,7 @@ class Load:
                         continue
                     error = future.exception()
                     if error is None:
-                        loaded.append(future.result())
+                        loaded += filter(None, [future.result()])
                         continue
                     if isinstance(error, Outgrown):
                         self.outgrown.add(str(error.where["table"]))
@@ -67,7 +70,6 @@ class Load:
                     self._sink.interrupt()
                 if failure is not None:
                     self._snapshot.interrupt()
-                if failure is not None or time.monotonic() > until:
                     for future in pending:
                         future.cancel()
         if failure is not None and not isinstance(failure, SnapshotLost):
@@ -77,7 +79,9 @@ class Load:
             log.warning("snapshot lost, its chunks will be read again", why=str(failure), chunks=left)
         return loaded
 
-    def _one(self, chunk: Chunk) -> Chunk:
+    def _one(self, chunk: Chunk, until: float) -> Chunk | None:
+        if time.monotonic() > until:
+            return None
         table = self._tables[chunk.table]
         blocks = self._snapshot.read(table, chunk, self._forms[table.id])
         self._progress.reading[chunk.id] = blocks.counts
