@@ -128,22 +128,27 @@ def test_what_cannot_be_overwritten_stops(source_db: Database, target_db: Databa
 
 @pytest.mark.failure("OP-03")
 def test_a_row_at_fault_among_many_is_found_at_once(source_db: Database, target_db: Database, begun: Run) -> None:
-    """30,000 changes in one group, the last but few refused: named by its transaction, in seconds; then recorded."""
+    """30,000 changes in one group, the last but few refused: named by its transaction, in little more time than 30,000
+    that are taken need; then recorded."""
     target_db.sql("ALTER TABLE t ADD CHECK (n < 1000000) NOT VALID")
+    source_db.sql("INSERT INTO t (id, n) SELECT -i, i FROM generate_series(1, 30000) i")
+    began = time.monotonic()
+    begun()
+    taken = time.monotonic() - began
     source_db.sql(
         "INSERT INTO t (id, n) SELECT i, CASE WHEN i = 29990 THEN 9999999 ELSE i END FROM generate_series(1, 30000) i"
     )
     began = time.monotonic()
     told = begun(code=6)
-    took = time.monotonic() - began
+    found = time.monotonic() - began
     last = told.partition("cdcd: ")[2]
     assert "29990" in last and "tx " in last and "9999999" not in told
     began = time.monotonic()
     begun(*SKIP)
-    print(f"found in {took:.1f} s, passed over in {time.monotonic() - began:.1f} s")
-    assert took < 15
+    print(f"taken in {taken:.1f} s, found in {found:.1f} s, passed over in {time.monotonic() - began:.1f} s")
+    assert found < 16 * taken, "one statement at a time it is over thirty"
     assert recorded(target_db, "key->>'id'") == [("29990",)]
-    assert target_db.sql("SELECT count(*) FROM t") == [(29999,)]
+    assert target_db.sql("SELECT count(*) FROM t") == [(59999,)]
 
 
 def test_values_in_messages_of_the_server_are_hidden(source_db: Database, target_db: Database, begun: Run) -> None:
