@@ -5,7 +5,8 @@ BIN := .venv/bin
 CODE := $(wildcard cdcd connectors deploy benchmarks tests)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv servers test lint demo bench bench-peers failures matrix soak lock clean
+.PHONY: help venv servers test lint demo bench bench-peers failures matrix matrix-pairs matrix-15 matrix-mariadb soak lock \
+	clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -41,9 +42,18 @@ bench-peers: venv ## what they are measured against that no package of ours brin
 failures: venv ## each failure of tests/failures.txt, and what the tests that provoke it say
 	$(BIN)/python -m tests.failures
 
-matrix: venv ## PostgreSQL 13, 14, 16 and 17: the contracts, the kills, and each of six versions to each other
+matrix: matrix-pairs matrix-15 matrix-mariadb ## versions: each of six of PostgreSQL to each other, all on 15, MariaDB 11
+
+matrix-pairs: venv
 	CDCD_MATRIX=1 $(BIN)/python -m pytest -n 2 --dist loadfile tests/contract tests/pairs \
 	tests/crash/test_stream_kills.py tests/crash/test_load_kills.py
+
+matrix-15: venv
+	CDCD_HERE=15 $(BIN)/python -m pytest -n 2 --dist loadfile tests/met tests/postgres tests/traps tests/crash \
+	tests/operations tests/pages
+
+matrix-mariadb: venv
+	CDCD_MARIADB=11 $(BIN)/python -m pytest -n 2 --dist loadfile -k mariadb tests/mysql tests/contract tests/pairs
 
 soak: venv ## the long tests
 	$(BIN)/python -m pytest -m soak tests

@@ -8,6 +8,7 @@ import pytest
 from tests.fix_daemon import Daemon
 from tests.met.pair import Pair
 from tests.servers import Database
+from tests.servers.matrix import since
 
 
 def findings(pair: Pair, *more: str) -> list[Any]:
@@ -33,6 +34,7 @@ VIRTUAL = "CREATE TABLE t (id int PRIMARY KEY, n int, twice int GENERATED ALWAYS
 ROW = "INSERT INTO t (id, n) VALUES (1, 4)"
 
 
+@since(18, "virtual columns")
 def test_a_virtual_column_stays_one(pair: Pair) -> None:
     pair.source.sql(f"{VIRTUAL}; {ROW}")
     daemon = pair.follow()
@@ -42,6 +44,7 @@ def test_a_virtual_column_stays_one(pair: Pair) -> None:
     assert pair.target.sql("SELECT attgenerated FROM pg_attribute WHERE attname = 'twice'") == [("v",)]
 
 
+@since(18, "virtual columns")
 def test_what_the_targets_version_does_not_know(downwards: Pair) -> None:
     downwards.source.sql(f"{VIRTUAL}; {ROW}")
     downwards.source.sql("CREATE TABLE o (id int PRIMARY KEY, n int CONSTRAINT soft CHECK (n > 0) NOT ENFORCED)")

@@ -12,6 +12,7 @@ from tests.fix_daemon import Daemon
 from tests.met.pair import Pair
 from tests.met.test_stops import stopped
 from tests.servers import Database
+from tests.servers.matrix import HERE, since
 
 BIG = "repeat(md5(i::text), 70)"
 
@@ -64,21 +65,24 @@ def change(tables: list[str]) -> str:
 @pytest.mark.failure("PG-20", "T-DE-9")
 def test_identities_generated_columns_and_inheritance(pair: Pair) -> None:
     """All that a source may have, into tables that cdcd makes."""
-    keyed = [*KEYED, "g_virtual"]
-    pair.source.sql(KINDS + ONLY_18)
+    newest = HERE >= (18, 18)
+    keyed = [*KEYED, *(["g_virtual"] if newest else [])]
+    pair.source.sql(KINDS + (ONLY_18 if newest else ""))
     pair.target.sql("CREATE DOMAIN must AS text NOT NULL")
     pair.source.sql(";".join(f"ALTER TABLE {name} ALTER x SET STORAGE EXTERNAL" for name in keyed))
     pair.source.sql(fill(keyed, 1, 40))
     pair.source.sql(f"INSERT INTO aliases SELECT i, i, i, i, i, {BIG} FROM generate_series(1, 80) i; ANALYZE")
     daemon = pair.follow("--chunk-bytes", "66kB")
     pair.source.sql("UPDATE aliases SET s = -s, t = 7 WHERE part % 3 = 0; DELETE FROM aliases WHERE n % 4 = 0")
-    pair.source.sql("UPDATE temporal SET n = 1; DELETE FROM temporal WHERE id @> 7;"
-                    "UPDATE temporal SET at = '[2025-01-01,2026-01-01)' WHERE id @> 8")
+    if newest:
+        pair.source.sql("UPDATE temporal SET n = 1; DELETE FROM temporal WHERE id @> 7;"
+                        "UPDATE temporal SET at = '[2025-01-01,2026-01-01)' WHERE id @> 8")
     pair.source.sql(change(keyed))
     pair.source.sql("UPDATE i_late SET id = id + 1; TRUNCATE ONLY parent")
     pair.source.sql(fill(keyed, 101, 110))
-    pair.wait_equal(*[f"public.{name}" for name in keyed], "public.aliases", "public.temporal")
-    assert pair.target.sql("SELECT count(*) FROM g_virtual WHERE g <> n * 2 OR g IS NULL") == [(0,)]
+    pair.wait_equal(*[f"public.{name}" for name in keyed], "public.aliases", *(["public.temporal"] if newest else []))
+    for name in ("g_stored", *keyed[len(KEYED):]):
+        assert pair.target.sql(f"SELECT count(*) FROM {name} WHERE g <> n * 2 OR g IS NULL") == [(0,)]
     daemon.stop()
 
 
@@ -112,6 +116,7 @@ def computed(names: list[str]) -> str:
     return "; ".join(f"CREATE TABLE {name} ({COMPUTED[name]})" for name in names) + f"; {full}"
 
 
+@since(18, "a server that refuses changes for want of a published column")
 @pytest.mark.failure("PG-05")
 def test_old_rows_with_a_computed_column(pair: Pair) -> None:
     """From 18 on the server refuses UPDATE of such a table once it is published: never done by us, and where a table
@@ -137,6 +142,7 @@ def test_old_rows_with_a_computed_column(pair: Pair) -> None:
     daemon.stop()
 
 
+@since(18, "a server that refuses changes for want of a published column")
 @pytest.mark.failure("PG-05")
 def test_old_rows_with_a_computed_column_before_18(
     source_db15: Database, target_db: Database, cdcd: Callable[..., Daemon]

@@ -2,6 +2,8 @@
 
 import os
 
+import pytest
+
 ALL = (13, 14, 15, 16, 17, 18)
 USUAL = (18, 15)
 OTHERS = tuple(version for version in ALL if version not in USUAL)
@@ -12,7 +14,13 @@ Pair = tuple[int, int]
 """The source's version and the target's."""
 
 HERE: Pair = (int(os.environ.get("CDCD_HERE", "18")),) * 2
-"""Where a test does not say: 18, or what CDCD_HERE says; a few then fail for want of what 17 or 18 brought."""
+"""Where a test does not say: 18, or what CDCD_HERE says."""
+
+
+def since(version: int, what: str) -> pytest.MarkDecorator:
+    """`what` the test is of came with this version of PostgreSQL."""
+    return pytest.mark.skipif(HERE[0] < version, reason=f"{what}: not before PostgreSQL {version}")
+
 
 RING: tuple[Pair, ...] = tuple(zip(OTHERS, (*OTHERS[1:], OTHERS[0]), strict=True))
 """Each of the other versions once as a source and once as a target."""

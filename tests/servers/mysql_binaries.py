@@ -1,6 +1,7 @@
 """Where the programs of MySQL and MariaDB are on this machine, fetching them when they can be fetched."""
 
 import functools
+import os
 import platform
 import subprocess
 from dataclasses import dataclass
@@ -9,8 +10,16 @@ from pathlib import Path
 from tests.servers import run
 from tests.servers.binaries import KEPT, Unavailable, debian_package, fetching
 
-SID = ("mysql-server-core", "mysql-client-core")
-"""The packages of Debian sid that hold MySQL 9.7; sid moves on, so they are kept once they are here."""
+SID = {
+    "mysql": ("mysql-server-core", "mysql-client-core"), "mariadb": ("mariadb-server-core", "mariadb-client-core")
+}  # fmt: skip
+"""The packages of Debian sid that hold MySQL 9.7 and MariaDB 11; sid moves on, so they are kept once they are here."""
+
+NEWER = os.environ.get("CDCD_MARIADB") == "11"
+"""Whether MariaDB is 11 of Debian sid, not 10.11."""
+
+
+_PLAIN = ("--auth-root-authentication-method=normal", "--skip-test-db", "--skip-name-resolve")
 
 
 @dataclass(frozen=True)
@@ -23,8 +32,8 @@ class Programs:
 
 @functools.cache
 def programs(product: str) -> Programs:
-    """Of "mysql" (9.7) or "mariadb" (10.11), as the servers' user can run them."""
-    return {"mysql": _mysql, "mariadb": _mariadb}[product]()
+    """Of "mysql" (9.7) or "mariadb" (10.11, or 11 where that is asked for), as the servers' user can run them."""
+    return {"mysql": _mysql, "mariadb": _newer_mariadb if NEWER else _mariadb}[product]()
 
 
 def _mariadb() -> Programs:
@@ -33,30 +42,61 @@ def _mariadb() -> Programs:
         debian_package("mariadb")
         if not server.exists():
             raise Unavailable(f"mariadb-server-core did not bring {server}")
-    plain = ("--auth-root-authentication-method=normal", "--skip-test-db", "--skip-name-resolve")
-    return Programs((str(server), "--no-defaults"), (str(install), "--no-defaults", *plain))
+    return Programs((str(server), "--no-defaults"), (str(install), "--no-defaults", *_PLAIN))
+
+
+def _newer_mariadb() -> Programs:
+    base = _kept("mariadb") / "usr"
+    serve = (str(base / "sbin" / "mariadbd"), "--no-defaults", f"--basedir={base}")
+    install = (str(base / "bin" / "mariadb-install-db"), "--no-defaults", f"--basedir={base}", "--force", *_PLAIN)
+    return Programs(serve, install)
 
 
 def _mysql() -> Programs:
-    kept = KEPT / "mysql-sid"
-    if not kept.exists():
-        with fetching() as directory:
-            if not kept.exists():
-                _unpacked(directory / "root").rename(kept)
-    base = run.reachable(kept) / "usr"
-    # sid's libc is newer than this system's, so the programs are started by a loader of their own.
-    libraries = base / "lib" / f"{platform.machine()}-linux-gnu"
-    loader = next(iter(sorted(libraries.glob("ld-linux*.so.*"))))
+    base = _kept("mysql") / "usr"
     command = (
-        *(str(loader), "--library-path", str(libraries), str(base / "sbin" / "mysqld"), "--no-defaults"),
+        *(*_loaded(base), str(base / "sbin" / "mysqld"), "--no-defaults"),
         *(f"--basedir={base}", f"--lc-messages-dir={base / 'share' / 'mysql'}", "--secure-file-priv="),
     )
     return Programs(command, (*command, "--initialize-insecure"))
 
 
-def _unpacked(directory: Path) -> Path:
+def _loaded(base: Path) -> tuple[str, ...]:
+    """sid's libc is newer than this system's, so the programs are started by a loader of their own."""
+    libraries = base / "lib" / f"{platform.machine()}-linux-gnu"
+    return (str(next(iter(sorted(libraries.glob("ld-linux*.so.*"))))), "--library-path", str(libraries))
+
+
+def _kept(product: str) -> Path:
+    """Where the product's packages of sid are unpacked, as the servers' user can reach it."""
+    kept = KEPT / f"{product}-sid"
+    if not kept.exists():
+        with fetching() as directory:
+            if not kept.exists():
+                _unpacked(product, directory / "root").rename(kept)
+    return run.reachable(kept)
+
+
+def _wrapped(base: Path) -> None:
+    """The script that makes a data directory calls programs by their names, which no loader is put before."""
+    libraries = f"lib/{platform.machine()}-linux-gnu"
+    for name in ("sbin/mariadbd", "bin/my_print_defaults", "bin/resolveip"):
+        program = base / name
+        program.rename(program.with_name(f"{program.name}.real"))
+        program.write_text(
+            f'#!/bin/sh\nlib=$(dirname "$0")/../{libraries}\n'
+            'exec "$lib"/ld-linux*.so.* --library-path "$lib" "$0.real" "$@"\n'
+        )
+        program.chmod(0o755)
+
+
+def _unpacked(product: str, directory: Path) -> Path:
     script = Path(__file__).with_name("sid.sh")
-    done = subprocess.run(["sh", str(script), str(directory), *SID], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        ["sh", str(script), str(directory), *SID[product]], capture_output=True, text=True, check=False
+    )
     if done.returncode != 0 or not (directory / "usr/sbin/mysqld").exists():
-        raise Unavailable(f"MySQL was not fetched from Debian sid: {done.stderr.strip()[-300:]}")
+        raise Unavailable(f"{product} was not fetched from Debian sid: {done.stderr.strip()[-300:]}")
+    if product == "mariadb":
+        _wrapped(directory / "usr")
     return directory
