@@ -55,21 +55,15 @@ def _newer_mariadb() -> Programs:
 def _mysql() -> Programs:
     base = _kept("mysql") / "usr"
     command = (
-        *(*_loaded(base), str(base / "sbin" / "mysqld"), "--no-defaults"),
-        *(f"--basedir={base}", f"--lc-messages-dir={base / 'share' / 'mysql'}", "--secure-file-priv="),
+        *(str(base / "sbin" / "mysqld"), "--no-defaults", f"--basedir={base}"),
+        *(f"--lc-messages-dir={base / 'share' / 'mysql'}", "--secure-file-priv="),
     )
     return Programs(command, (*command, "--initialize-insecure"))
 
 
-def _loaded(base: Path) -> tuple[str, ...]:
-    """sid's libc is newer than this system's, so the programs are started by a loader of their own."""
-    libraries = base / "lib" / f"{platform.machine()}-linux-gnu"
-    return (str(next(iter(sorted(libraries.glob("ld-linux*.so.*"))))), "--library-path", str(libraries))
-
-
 def _kept(product: str) -> Path:
     """Where the product's packages of sid are unpacked, as the servers' user can reach it."""
-    kept = KEPT / f"{product}-sid"
+    kept = KEPT / f"{product}-of-sid"
     if not kept.exists():
         with fetching() as directory:
             if not kept.exists():
@@ -78,10 +72,13 @@ def _kept(product: str) -> Path:
 
 
 def _wrapped(base: Path) -> None:
-    """The script that makes a data directory calls programs by their names, which no loader is put before."""
+    """sid's libc is newer than this system's, so its programs are started by a loader of their own: a script in the
+    place of each does so, as other scripts call them by their names."""
     libraries = f"lib/{platform.machine()}-linux-gnu"
-    for name in ("sbin/mariadbd", "bin/my_print_defaults", "bin/resolveip"):
+    for name in ("sbin/mysqld", "sbin/mariadbd", "bin/my_print_defaults", "bin/resolveip"):
         program = base / name
+        if program.is_symlink() or not program.exists():
+            continue
         program.rename(program.with_name(f"{program.name}.real"))
         program.write_text(
             f'#!/bin/sh\nlib=$(dirname "$0")/../{libraries}\n'
@@ -97,6 +94,5 @@ def _unpacked(product: str, directory: Path) -> Path:
     )
     if done.returncode != 0 or not (directory / "usr/sbin/mysqld").exists():
         raise Unavailable(f"{product} was not fetched from Debian sid: {done.stderr.strip()[-300:]}")
-    if product == "mariadb":
-        _wrapped(directory / "usr")
+    _wrapped(directory / "usr")
     return directory
