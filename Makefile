@@ -38,6 +38,7 @@ bench: bench-peers ## the measured ratios
 
 bench-peers: venv ## what they are measured against that no package of ours brings
 	$(BIN)/python -m benchmarks.peers.debezium
+	$(BIN)/python -m benchmarks.peers.pgloader
 
 failures: venv ## each failure of tests/failures.txt, and what the tests that provoke it say
 	$(BIN)/python -m tests.failures

@@ -1,1 +1,1 @@
-"""`make bench`: how fast cdcd is, as ratios to PostgreSQL's own programs on the same servers in the same run."""
+"""`make bench`: how fast cdcd is, as ratios to other programs and to the servers' own, on the same servers and data."""

@@ -5,16 +5,19 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
+import time
 from types import FrameType
 
 from rich.console import Console
 
 from benchmarks import report
-from benchmarks.result import Result
-from benchmarks.servers import Servers
-from benchmarks.table import ROWS, TABLE
+from benchmarks.result import Result, Unmeasured
+from benchmarks.servers import Absent, Servers
+from benchmarks.table import ROWS, TABLE, Row
 
 RUNS = 5
+FEWEST = 3
+"""With fewer runs, or fewer rows, it was a look, and RESULTS.md stays as it is."""
 
 
 def _options() -> argparse.Namespace:
@@ -22,7 +25,8 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser("python -m benchmarks", description=report.EXPLAINED)
     parser.add_argument("--rows", type=int, default=ROWS, help="changes of a stream (default %(default)s)")
     parser.add_argument("--runs", type=int, default=RUNS, help="of each contender (default %(default)s)")
-    parser.add_argument("--only", action="append", metavar="NAME", help=f"only this row, or those of a kind: {names}")
+    meant = f"only this row, those of a kind, or a part (postgresql, mysql): {names}"
+    parser.add_argument("--only", action="append", metavar="NAME", help=meant)
     return parser.parse_args()
 
 
@@ -37,24 +41,39 @@ def main() -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _interrupt)
     wanted = [row for row in TABLE if not options.only or any(map(row.is_meant, options.only))]
-    complete = len(wanted) == len(TABLE) and options.rows >= ROWS and options.runs >= RUNS
+    enough = options.rows >= ROWS and options.runs >= FEWEST
     rows = max(options.rows // 1000, 1) * 1000
-    results: list[Result] = []
+    results: dict[Row, Result] = {}
     servers = Servers()
     try:
         for row in wanted:
-            results.append(row.measure(servers, rows, options.runs, lambda text: console.print(text, style="dim")))
-            report.show(console, results[-1:])
+            began = time.monotonic()
+            results[row] = _measured(row, servers, rows, options.runs, console)
+            report.show(console, [results[row]])
+            console.print(f"{row.name}: {time.monotonic() - began:.0f} s", style="dim")
         console.rule()
-        report.show(console, results)
-        report.write(results, servers.version, options.runs, complete)
+        report.show(console, list(results.values()))
+        for part in dict.fromkeys(row.part for row in wanted):
+            its = [row for row in TABLE if row.part == part]
+            if enough and results.keys() >= set(its):
+                report.write(part, [results[row] for row in its], servers.versions, options.runs)
+                console.print(f"{part}: written to {report.FILE}")
     except KeyboardInterrupt:
         return 130
     finally:
         servers.close()
-    if complete:
-        console.print(f"written to {report.FILE}")
-    return 1 if any(result.verdict == "NOT MET" for result in results) else 0
+    return 1 if any(result.verdict == "NOT MET" for result in results.values()) else 0
+
+
+def _measured(row: Row, servers: Servers, rows: int, runs: int, console: Console) -> Result:
+    """A row that fails is told, and leaves the others their turn."""
+    try:
+        return row.measure(servers, rows, runs, lambda text: console.print(text, style="dim"))
+    except Absent as error:
+        return Unmeasured(row.name, str(error), absent=True)
+    except Exception as error:
+        console.print_exception()
+        return Unmeasured(row.name, f"failed: {str(error).strip().splitlines()[-1]}", absent=False)
 
 
 if __name__ == "__main__":

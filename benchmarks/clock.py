@@ -12,30 +12,27 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
-import psycopg2.extensions
-
 from benchmarks.servers import Pair
+from tests.servers import Database
 from tests.servers.address import connect
 
 LIMIT = 600.0
 STEP = 0.004
 
 
-class Watch:
-    """Looks at both servers every few milliseconds, on connections opened before."""
+class Look:
+    """Looks at one server every few milliseconds, on a connection opened before."""
 
-    def __init__(self, pair: Pair) -> None:
-        self._source = connect(pair.source.admin_url)
-        self._target = connect(pair.target.admin_url)
+    def __init__(self, database: Database) -> None:
+        self._connection = connect(database.admin_url)
 
-    def __enter__(self) -> Watch:
+    def __enter__(self) -> Look:
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._source.close()
-        self._target.close()
+        self._connection.close()
 
     def begun(self, slot: str, place: str, alive: Callable[[], None]) -> float:
         """When the slot's first bytes past `place` were sent."""
@@ -43,19 +40,42 @@ class Watch:
             "SELECT r.sent_lsn > %s::pg_lsn FROM pg_stat_replication r"
             " JOIN pg_replication_slots s ON s.active_pid = r.pid WHERE s.slot_name = %s"
         )
-        return until(lambda: bool(_one(self._source, query, place, slot)), alive, f"{slot} to stream")
+        return until(lambda: bool(self._one(query, place, slot)), alive, f"{slot} to stream")
 
     def reading(self, alive: Callable[[], None]) -> float:
         """When the source began to send a COPY."""
         query = "SELECT count(*) > 0 FROM pg_stat_progress_copy WHERE command = 'COPY TO' AND bytes_processed > 0"
-        return until(lambda: bool(_one(self._source, query)), alive, "a COPY to begin")
+        return until(lambda: bool(self._one(query)), alive, "a COPY to begin")
 
     def durable(self, alive: Callable[[], None], query: str = "SELECT count(*) = 1 FROM marker") -> float:
         """When what `query` tells of, asked at the target, has become true and durable."""
-        until(lambda: bool(_one(self._target, query)), alive, "the end")
-        place = _one(self._target, "SELECT pg_current_wal_insert_lsn()")
+        until(lambda: bool(self._one(query)), alive, "the end")
+        place = self._one("SELECT pg_current_wal_insert_lsn()")
         flushed = "SELECT pg_current_wal_flush_lsn() >= %s::pg_lsn"
-        return until(lambda: bool(_one(self._target, flushed, place)), alive, "the log to be flushed")
+        return until(lambda: bool(self._one(flushed, place)), alive, "the log to be flushed")
+
+    def _one(self, query: str, *values: object) -> Any:
+        with self._connection.cursor() as cursor:
+            cursor.execute(query, values or None)
+            row = cursor.fetchone()
+            return row[0] if row else None
+
+
+class Watch:
+    """Looks at both servers: `begun` and `reading` are the source's, `durable` is the target's."""
+
+    def __init__(self, pair: Pair) -> None:
+        self._source, self._target = Look(pair.source), Look(pair.target)
+        self.begun, self.reading, self.durable = self._source.begun, self._source.reading, self._target.durable
+
+    def __enter__(self) -> Watch:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for look in (self._source, self._target):
+            look.__exit__(kind, error, trace)
 
 
 def until(condition: Callable[[], bool], alive: Callable[[], None], what: str) -> float:
@@ -72,10 +92,3 @@ def until(condition: Callable[[], bool], alive: Callable[[], None], what: str) -
 def place(pair: Pair) -> str:
     """The end of the source's log now."""
     return str(pair.source.admin("SELECT pg_current_wal_insert_lsn()")[0][0])
-
-
-def _one(connection: psycopg2.extensions.connection, query: str, *values: object) -> Any:
-    with connection.cursor() as cursor:
-        cursor.execute(query, values or None)
-        row = cursor.fetchone()
-        return row[0] if row else None

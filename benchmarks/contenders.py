@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Protocol
 
-from benchmarks.servers import Pair, address, environment
+from benchmarks.servers import Ends, Pair, environment
 from deploy.demo.processes import start
 from tests.servers import run as place
 from tests.waiting import wait_until
@@ -41,8 +41,8 @@ class Cdcd:
 
     name = "cdcd"
 
-    def __init__(self, pair: Pair) -> None:
-        self._pair = pair
+    def __init__(self, ends: Ends) -> None:
+        self._ends = ends
         self._process: subprocess.Popen[bytes] | None = None
         self.log = place.directory() / "cdcd.log"
 
@@ -58,15 +58,14 @@ class Cdcd:
 
     def launch(self, run: int, *options: str, load: str = "skip") -> None:
         """`cdcd run`, as the least privileged roles."""
-        pair = self._pair
         target = ("--target-tables", "use") if load == "skip" else ()
-        command = [
-            CDCD, "run", "--name", f"bench_{run}",
-            "--from", address(pair.source), "--to", address(pair.target),
-            "--tables", "public.*", "--load", load, *target, *options,
-        ]
+        command = [CDCD, "run", "--name", f"bench_{run}", *self._between, "--tables", self._ends.tables]
         with self.log.open("wb") as log:
-            self._process = start(command, environment(pair), log)
+            self._process = start([*command, "--load", load, *target, *options], environment(), log)
+
+    @property
+    def _between(self) -> tuple[str, ...]:
+        return "--from", self._ends.source, "--to", self._ends.target
 
     @property
     def pid(self) -> int:
@@ -92,10 +91,8 @@ class Cdcd:
 
     def drop(self, run: int) -> None:
         """Forget the pipeline, slot and all."""
-        pair = self._pair
-        ends = ["--from", address(pair.source), "--to", address(pair.target)]
-        command = [CDCD, "drop", "--yes", "--force", "--name", f"bench_{run}", *ends]
-        subprocess.run(command, env=environment(pair), check=True, capture_output=True)
+        command = [CDCD, "drop", "--yes", "--force", "--name", f"bench_{run}", *self._between]
+        subprocess.run(command, env=environment(), check=True, capture_output=True)
 
     def _ended(self, code: int) -> None:
         if code != 0:

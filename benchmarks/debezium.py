@@ -5,20 +5,20 @@ In turn. Debezium's virtual machine stays, and has read the whole backlog once b
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import quote
 
-from benchmarks.clock import Watch, place, until
+from benchmarks import mixed_mysql
+from benchmarks.clock import Watch, place
+from benchmarks.clock_mysql import Look
 from benchmarks.contenders import CDCD, PUBLICATION
 from benchmarks.mixed import Backlog
-from benchmarks.mixed_mysql import make, write
 from benchmarks.peers.debezium import Debezium
 from benchmarks.result import Ratio
-from benchmarks.servers import Pair, Servers
+from benchmarks.rounds import Turn, rounds
+from benchmarks.servers import Pair, Servers, environment, mysql_address
 from benchmarks.tail import cdcd, written
 from deploy.demo.processes import start as spawn
 from tests.servers import run as run_directory
@@ -28,8 +28,6 @@ from tests.servers.roles import PASSWORDS, SOURCE
 Say = Callable[[str], None]
 Command = tuple[list[str], Mapping[str, str]]
 Alive = Callable[[], None]
-
-NAMES = ("cdcd", "Debezium")
 
 COMMON = {
     "name": "bench",
@@ -70,24 +68,25 @@ def mysql(servers: Servers, rows: int, runs: int, at_least: float, aim: float, s
     """Each run from the same place in the log; the clock runs from the server's beginning to send it."""
     directory = run_directory.directory()
     with servers.mysql() as database, Debezium(directory) as debezium:
-        make(database)
+        mixed_mysql.make(database)
         properties = _of_mysql(database, directory)
         debezium.start({**properties, "peer.output": str(directory / "json.out"), "peer.last": '"after":{"id":1}'})
-        until(lambda: _dumps(database), debezium.alive, "Debezium to follow the log")
-        write(database, 0, 1)
+        with Look(database) as look:
+            look.dumping(debezium.alive)
+        mixed_mysql.Backlog("inserts", 0, 1000).write(database, 1)
         debezium.done()
-        start = str(database.admin("SELECT @@global.gtid_executed")[0][0])
-        write(database, rows, 2)
+        start = mixed_mysql.executed(database)
+        mixed_mysql.Backlog("inserts", rows, 1000).write(database, 2)
 
         def begun(alive: Alive) -> float:
-            return until(lambda: _dumps(database), alive, "the server to send its log")
+            with Look(database) as look:
+                return look.dumping(alive)
 
         def one(name: str) -> float:
             if name == "cdcd":
-                url = database.server.url(database.name, SOURCE, "").replace(":@", ":${PASSWORD}@")
+                url = mysql_address(database, SOURCE)
                 command = [CDCD, "tail", url, "--since", start, "--tables", f"{database.name}.m*"]
-                passwords = {**os.environ, "PASSWORD": quote(PASSWORDS[SOURCE], safe="")}
-                return _cdcd((command, passwords), f"{database.name}.marker", begun)
+                return _cdcd((command, environment()), f"{database.name}.marker", begun)
             with _kept(directory, properties) as copies:
                 return _debezium(debezium, copies, '"after":{"id":2}', begun)
 
@@ -99,12 +98,11 @@ def _measured(
 ) -> Ratio:
     say(work)
     say(f"  Debezium warms up: {one('Debezium'):.2f} s")
-    seconds: dict[str, list[float]] = {name: [] for name in NAMES}
-    for run in range(runs):
-        for name in NAMES if run % 2 == 0 else reversed(NAMES):
-            took = one(name)
-            seconds[name].append(took)
-            say(f"  {run + 1}/{runs} {name}: {took:.2f} s, {rows / took:,.0f} rows/s")
+
+    def turn(name: str) -> Turn:
+        return lambda _: one(name)
+
+    seconds = rounds({name: turn(name) for name in ("cdcd", "Debezium")}, rows, runs, say)
     return Ratio(work, "Debezium 3.6, embedded", rows, seconds, at_least, aim)
 
 
@@ -163,7 +161,7 @@ def _of_mysql(database: MySQLDatabase, directory: Path) -> Mapping[str, str]:
         "database.user": SOURCE, "database.password": PASSWORDS[SOURCE],
         "database.include.list": database.name, "snapshot.locking.mode": "none",
         "table.include.list": f"{database.name}.mixed,{database.name}.marker",
-        "driver.allowPublicKeyRetrieval": "true",
+        "driver.allowPublicKeyRetrieval": "true", "database.ssl.mode": "disabled",
     }  # fmt: skip
 
 
@@ -174,8 +172,3 @@ def _kept(directory: Path, properties: Mapping[str, str]) -> Iterator[Mapping[st
     for name in files.values():
         shutil.copyfile(directory / name, directory / f"{name}.run")
     yield {**properties, **{key: str(directory / f"{name}.run") for key, name in files.items()}}
-
-
-def _dumps(database: MySQLDatabase) -> bool:
-    """Whether the server sends its log to somebody."""
-    return bool(database.admin("SELECT 1 FROM information_schema.processlist WHERE command LIKE 'Binlog Dump%%'"))

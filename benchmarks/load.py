@@ -44,7 +44,7 @@ def measure(servers: Servers, rows: int, runs: int, at_least: float, aim: float,
 
 def _cdcd(pair: Pair, run: int) -> float:
     """From the first byte of COPY to the last chunk durably in. Then it is left to end by itself."""
-    daemon = Cdcd(pair)
+    daemon = Cdcd(pair.ends)
     with Watch(pair) as watch:
         daemon.launch(run, load="full")
         begun = watch.reading(daemon.check)
@@ -57,8 +57,8 @@ def _cdcd(pair: Pair, run: int) -> float:
 def _psql(servers: Servers, pair: Pair) -> float:
     pair.target.sql(SCHEMA)
     with Watch(pair) as watch:
-        copy_out = _start(servers, pair.source, "COPY mixed TO STDOUT (FORMAT binary)", stdout=subprocess.PIPE)
-        copy_in = _start(servers, pair.target, "COPY mixed FROM STDIN (FORMAT binary)", stdin=copy_out.stdout)
+        copy_out = start(servers, pair.source, "COPY mixed TO STDOUT (FORMAT binary)", stdout=subprocess.PIPE)
+        copy_in = start(servers, pair.target, "COPY mixed FROM STDIN (FORMAT binary)", stdin=copy_out.stdout)
         begun = watch.reading(lambda: None)
         if copy_out.wait() or copy_in.wait():
             raise RuntimeError("psql failed")
@@ -66,7 +66,7 @@ def _psql(servers: Servers, pair: Pair) -> float:
     return ended - begun
 
 
-def _start(servers: Servers, database: Database, command: str, **pipes: Any) -> subprocess.Popen[bytes]:
+def start(servers: Servers, database: Database, command: str, **pipes: Any) -> subprocess.Popen[bytes]:
     server, role = database.server, database.owner
     login = ["-h", server.host, "-p", str(server.port), "-U", role, "-d", database.name]
     return subprocess.Popen(

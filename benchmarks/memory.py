@@ -22,14 +22,14 @@ def measure(servers: Servers, rows: int, at_most: float, aim: float, say: Say) -
     with servers.pair() as pair:
         backlog.fill(pair)
         pair.source.sql(f"CREATE PUBLICATION {PUBLICATION} FOR TABLE mixed, marker")
-        daemon = Cdcd(pair)
+        daemon = Cdcd(pair.ends)
         daemon.prepare(0)
         start = place(pair)
         backlog.write(pair.source)
         backlog.reset(pair)
         with Watch(pair) as watch:
             daemon.start(0)
-            most = _Most(daemon.pid)
+            most = Most(daemon.pid)
             begun = watch.begun(daemon.slot(0), start, daemon.check)
             ended = watch.durable(daemon.check)
         megabytes = most.stop()
@@ -39,7 +39,7 @@ def measure(servers: Servers, rows: int, at_most: float, aim: float, say: Say) -
     return Memory(work, megabytes, at_most, aim)
 
 
-class _Most:
+class Most:
     """Looks again and again, as a process that ends takes its figure with it."""
 
     def __init__(self, pid: int) -> None:

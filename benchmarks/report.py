@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -33,9 +33,14 @@ named, on the same two servers in the same run; *spread* is the lowest and the h
 - Below the table stands how fast the source sends the same backlog to its own pg_recvlogical, which throws it away. The
   walsender decodes on one core, for whoever reads; who takes each message as it comes has it send each by itself.
 - Debezium's engine runs embedded in a small program (benchmarks/peers), with its connectors' defaults but no schemas in
-  its JSON; its virtual machine has read the whole backlog once before the first run that counts. The clock of MySQL's
-  log runs from the server's beginning to send it.
+  its JSON; its virtual machine has read the whole backlog once before the first run that counts.
+- MySQL and MariaDB sync at each commit (`sync_binlog = 1`, `innodb_flush_log_at_trx_commit = 1`), and nobody's
+  connection to them is encrypted. The clock of MySQL's log runs from the server's beginning to send it, that of a load
+  from the first rows sent; MySQL's own replication has its relay log there already when its clock begins.
+- A peer of which it says "the first so many" is slow: its clock stops behind so many of the same rows, and its seconds
+  are counted as many times as these go into all.
 - After each run the servers' digests of both tables are compared.
+- Each part below was measured by itself, at the commit named. A part that is not measured anew stays as it was.
 """
 
 
@@ -49,27 +54,36 @@ def show(console: Console, results: Sequence[Result]) -> None:
     console.print(table)
 
 
-def write(results: Sequence[Result], server: str, runs: int, complete: bool) -> None:
-    """RESULTS.md; not after a quick look."""
-    lines = ["# Results", "", EXPLAINED, *_circumstances(server, runs), ""]
+def write(part: str, results: Sequence[Result], products: Mapping[str, str], runs: int) -> None:
+    """The part of RESULTS.md; the other parts stay."""
+    lines = [*_circumstances(products, runs), ""]
     lines += ["| " + " | ".join(HEADINGS) + " |", "|---|---|--:|--:|--:|--:|---|"]
     lines += ["| " + " | ".join(cell.replace("|", "\\|") for cell in result.cells()) + " |" for result in results]
-    lines += ["", "## Thousands of rows a second, median (lowest–highest)", ""]
+    lines += ["", "### Thousands of rows a second, median (lowest–highest)", ""]
     lines += ["These depend on the machine; the ratios above should not.", ""]
-    for result in results:
-        if detail := result.detail():
-            lines.append(f"- {result.cells()[0]}: " + "; ".join(detail))
-    if complete:
-        FILE.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    lines += [f"- {result.cells()[0]}: " + "; ".join(detail) for result in results if (detail := result.detail())]
+    parts = {**_parts(FILE.read_text(encoding="utf-8")), part: "\n".join(lines)}
+    text = "\n\n".join(f"## {name}\n\n{body}" for name, body in parts.items())
+    FILE.write_text(f"# Results\n\n{EXPLAINED}\n{text}\n", encoding="utf-8")
 
 
-def _circumstances(server: str, runs: int) -> list[str]:
+def _parts(text: str) -> dict[str, str]:
+    """What stands under each heading."""
+    found = {}
+    for piece in text.split("\n## ")[1:]:
+        name, _, body = piece.partition("\n")
+        found[name] = body.strip()
+    return found
+
+
+def _circumstances(products: Mapping[str, str], runs: int) -> list[str]:
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
     commit = subprocess.run(
         ["git", "rev-parse", "--short", "HEAD"], cwd=FILE.parent, capture_output=True, text=True, check=False
     ).stdout.strip()
+    versions = ", ".join(f"{name} {version}" for name, version in products.items())
     return [
-        f"Measured {datetime.now(UTC):%Y-%m-%d} at commit {commit or 'unknown'}: PostgreSQL {server}, Python "
+        f"Measured {datetime.now(UTC):%Y-%m-%d} at commit {commit or 'unknown'}: {versions}, Python "
         f"{platform.python_version()}, {os.cpu_count()} cores shared by both servers and the contender, "
         f"{memory:.0f} GB of memory, {_processor()}; {runs} runs of each.",
     ]

@@ -83,7 +83,26 @@ class Memory:
         return []
 
 
-Result = Ratio | Memory
+@dataclass(frozen=True, slots=True)
+class Unmeasured:
+    """A row that has no figure, and why: its peer cannot be had (`absent`), or something failed."""
+
+    work: str
+    why: str
+    absent: bool
+
+    @property
+    def verdict(self) -> str:
+        return "not measured" if self.absent else "NOT MET"
+
+    def cells(self) -> list[str]:
+        return [self.work, self.why, *("–",) * 4, self.verdict]
+
+    def detail(self) -> list[str]:
+        return []
+
+
+Result = Ratio | Memory | Unmeasured
 
 
 def _verdict(met: bool, aim: bool) -> str:

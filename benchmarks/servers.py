@@ -21,8 +21,31 @@ SETTINGS: Mapping[str, str] = {
 }
 
 DURABLE_MYSQL: Mapping[str, object] = {
-    "sync-binlog": 1, "innodb-flush-log-at-trx-commit": 1, "innodb-buffer-pool-size": "1G",
+    # As a server has them that loses nothing; memory and log enough for all contenders alike.
+    "sync-binlog": 1, "innodb-flush-log-at-trx-commit": 1, "innodb-flush-method": "O_DIRECT",
+    "innodb-buffer-pool-size": "1G", "local-infile": "ON", "default-time-zone": "+00:00",
 }
+
+REDO: Mapping[str, Mapping[str, object]] = {
+    "mysql": {"innodb-redo-log-capacity": "2G"},
+    "mariadb": {"innodb-log-file-size": "2G"},
+}
+
+
+NAMES = {"mysql": "MySQL", "mariadb": "MariaDB"}
+
+
+class Absent(Exception):
+    """A peer that cannot be had here: its row says so."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ends:
+    """What cdcd is told: two URLs, whose passwords are in `environment`, and the tables."""
+
+    source: str
+    target: str
+    tables: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +59,10 @@ class Pair:
         """At both ends, as the tables' owner."""
         self.source.sql(text)
         self.target.sql(text)
+
+    @property
+    def ends(self) -> Ends:
+        return Ends(address(self.source), address(self.target), "public.*")
 
     def checkpoint(self) -> None:
         """Before a clock starts: what was written earlier is no one's burden."""
@@ -55,10 +82,8 @@ class Servers:
             raise
         for server in (self._source, self._target):
             make_roles(server)
-
-    @property
-    def version(self) -> str:
-        return self._source.version
+        self.versions = {"PostgreSQL": self._source.version}
+        """Of the products that were used, by their names."""
 
     def program(self, name: str) -> str:
         return str(self._source.bin / name)
@@ -74,11 +99,21 @@ class Servers:
             target.drop()
 
     @contextmanager
-    def mysql(self) -> Iterator[MySQLDatabase]:
-        """A database on a MySQL that really syncs its log; the server is started for it, and removed."""
-        with MySQL.start("mysql", DURABLE_MYSQL) as server:
+    def target(self) -> Iterator[Database]:
+        """A fresh database, where another product is the source."""
+        target = make_target(self._target)
+        try:
+            yield target
+        finally:
+            target.drop()
+
+    @contextmanager
+    def mysql(self, product: str = "mysql", name: str | None = None) -> Iterator[MySQLDatabase]:
+        """A database on a MySQL or MariaDB that really syncs; the server is started for it, and removed."""
+        with MySQL.start(product, {**DURABLE_MYSQL, **REDO[product]}) as server:
             make_users(server)
-            yield make_database(server)
+            self.versions[NAMES[product]] = server.version.partition("-")[0]
+            yield make_database(server, name)
 
     def close(self) -> None:
         self._source.remove()
@@ -88,14 +123,20 @@ class Servers:
 def address(database: Database) -> str:
     """The URL for cdcd, whose password is in `environment`."""
     server = database.server
-    return f"postgresql://{database.role}:${{{_variable(database)}}}@{server.host}:{server.port}/{database.name}"
+    return f"postgresql://{database.role}:${{{_variable(database.role)}}}@{server.host}:{server.port}/{database.name}"
 
 
-def environment(pair: Pair) -> dict[str, str]:
+def mysql_address(database: MySQLDatabase, user: str) -> str:
+    """The same, for one of cdcd's two users there; in plain, as the peers' connections are."""
+    server = database.server
+    where = f"{server.host}:{server.port}/{database.name}?ssl-mode=DISABLED"
+    return f"{server.product}://{user}:${{{_variable(user)}}}@{where}"
+
+
+def environment() -> dict[str, str]:
     """Ours, with the passwords that no command line should show."""
-    ends = (pair.source, pair.target)
-    return {**os.environ, **{_variable(end): quote(PASSWORDS[end.role], safe="") for end in ends}}
+    return {**os.environ, **{_variable(role): quote(password, safe="") for role, password in PASSWORDS.items()}}
 
 
-def _variable(database: Database) -> str:
-    return f"PASSWORD_OF_{database.role.upper()}"
+def _variable(role: str) -> str:
+    return f"PASSWORD_OF_{role.upper()}"

@@ -23,7 +23,7 @@ def measure(servers: Servers, backlog: Backlog, runs: int, at_least: float, aim:
     work = f"streaming {backlog.rows:,} {backlog.kind}, {shape}"
     with servers.pair() as pair:
         backlog.fill(pair)
-        contenders: list[Contender] = [Cdcd(pair), Native(pair), Native(pair, "on")]
+        contenders: list[Contender] = [Cdcd(pair.ends), Native(pair), Native(pair, "on")]
         pair.source.sql(f"CREATE PUBLICATION {PUBLICATION} FOR TABLE mixed, marker")
         for contender in contenders:
             for run in range(runs):

@@ -75,7 +75,7 @@ def _one(pair: Pair, name: str, slot: str, start: str, end: str) -> tuple[float,
 def cdcd(pair: Pair, slot: str) -> tuple[list[str], dict[str, str]]:
     """The command, and its environment."""
     command = [CDCD, "tail", address(pair.source), "--slot", slot, "--publication", PUBLICATION]
-    return command, environment(pair)
+    return command, environment()
 
 
 def _bare(pair: Pair, slot: str, end: str) -> tuple[list[str], dict[str, str]]:

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 
+from benchmarks.servers import Absent
+
 VERSION = "3.6.3.0"
 KEPT = Path(__file__).parents[2] / "build" / "peers" / f"debezium-{VERSION}"
 """The jars and the compiled program, until `make clean`."""
@@ -21,7 +23,8 @@ SOURCE = Path(__file__).with_name("Debezium.java")
 def install() -> None:
     """Fetch the jars and compile our program against them; a JDK must be there."""
     if shutil.which("javac") is None:
-        raise SystemExit("Debezium is compiled and run by a JDK, and there is no javac: apt-get install default-jdk")
+        print("Debezium needs a JDK, and there is no javac: apt-get install default-jdk", file=sys.stderr)
+        return
     if not KEPT.exists():
         KEPT.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=KEPT.parent) as directory:
@@ -47,7 +50,7 @@ class Debezium:
 
     def __init__(self, directory: Path) -> None:
         if not (KEPT / "Debezium.class").exists():
-            raise SystemExit("Debezium is not installed: make bench-peers")
+            raise Absent("Debezium is not installed: make bench-peers")
         self._directory = directory
         self._errors = (directory / "debezium.err").open("wb")
         self._process = subprocess.Popen(

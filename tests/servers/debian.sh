@@ -1,7 +1,7 @@
 #!/bin/sh
 # What Debian is asked for when a fresh machine lacks it: "python" (venv), "postgres" (server 15 with its
 # extensions, whose package is kept from making and starting a cluster of its own), "mariadb" (the server's programs
-# alone, which start nothing), "npm", "gdb", or "pgbouncer" (which is kept from being started).
+# alone, which start nothing), "npm", "gdb", "pgbouncer" (which is kept from being started), or "pgloader".
 set -eu
 
 if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
@@ -28,8 +28,11 @@ gdb)
 pgbouncer)
     set -- pgbouncer
     ;;
+pgloader)
+    set -- pgloader
+    ;;
 *)
-    echo "usage: $0 python|postgres|mariadb|npm|gdb|pgbouncer" >&2
+    echo "usage: $0 python|postgres|mariadb|npm|gdb|pgbouncer|pgloader" >&2
     exit 2
     ;;
 esac
