@@ -292,12 +292,12 @@ class ImageCode:
 
     def _loop(self, name: str, bitmaps: int, slow: str, tells: bool, row: list[str], after: list[str]) -> list[str]:
         """The function of one kind of event: all its rows, in full images."""
-        head = self._head(bitmaps)
+        size = len(self._heads(bitmaps)[0])
         lines = [
             f"def {name}(data, q, end):",
-            f"    if data[q : q + {len(head)}] != _head{bitmaps}:",
+            f"    if data[q : q + {size}] not in _heads{bitmaps}:",
             f"        return {slow}(data, q, end)",
-            f"    q += {len(head)}",
+            f"    q += {size}",
             "    count = 0",
             "    try:",
             "        while q < end:",
@@ -314,11 +314,11 @@ class ImageCode:
         ]
         return ["    " + line for line in lines]
 
-    def _head(self, bitmaps: int) -> bytes:
-        """What a rows event with full images begins with."""
+    def _heads(self, bitmaps: int) -> tuple[bytes, ...]:
+        """What rows events with full images begin with. MySQL sets the bits behind the last column's, MariaDB doesn't."""
         count = len(self._cells)
         number = bytes([count]) if count < 251 else b"\xfc" + count.to_bytes(2, "little")
-        return number + self._bitmap(0, count) * bitmaps
+        return tuple(number + self._bitmap(0, high) * bitmaps for high in (8 * self._size, count))
 
     def _bitmap(self, low: int, high: int) -> bytes:
         """Bits from low to high set."""
@@ -336,7 +336,8 @@ class ImageCode:
         fast = self._fast(prefix, wanted)
         steady = self._steady(prefix, wanted)
         return [
-            f"if data[q : q + {self._size}] == _none:",
+            f"nulls = data[q : q + {self._size}]",
+            "if nulls == _none or nulls == _filled:",
             *("    " + line for line in fast),
             "else:",
             *("    " + line for line in steady),
@@ -374,7 +375,7 @@ class ImageCode:
 
     def _steady(self, prefix: str, wanted: Sequence[int]) -> list[str]:
         """Column by column, as some are NULL."""
-        lines = [f"nulls = _number(data[q : q + {self._size}], 'little')", f"q += {self._size}"]
+        lines = ["nulls = _number(nulls, 'little')", f"q += {self._size}"]
         for number, cell in enumerate(self._cells):
             takes = cell.place is not None and cell.place in wanted
             body = []
@@ -412,13 +413,13 @@ class ImageCode:
         """What the generated lines name: each struct by its codes."""
         codes = {code for lines in bodies for line in lines for code in re.findall(r"_s_(\w+)\(", line)}
         structs = {f"_s_{code}": struct.Struct("<" + code).unpack_from for code in codes}
-        # The bits behind the last column's are set.
-        none = self._bitmap(len(self._cells), 8 * self._size)
         return {
             **structs,
-            "_head1": self._head(1),
-            "_head2": self._head(2),
-            "_none": none,
+            "_heads1": self._heads(1),
+            "_heads2": self._heads(2),
+            # The bits behind the last column's are set by MariaDB, not by MySQL.
+            "_none": bytes(self._size),
+            "_filled": self._bitmap(len(self._cells), 8 * self._size),
             "_null": self.form.layout.null,
             "_number": int.from_bytes,
             "_key_join": self.form.layout.between.join,

@@ -9,6 +9,7 @@ import pytest
 from cdcd.errors import Stopped
 from cdcd.model.cell import UNCHANGED
 from cdcd.model.position import Checkpoint
+from connectors.mysql.images import ImageCode
 from tests.contract.reading import Event, events
 from tests.mysql.following import following
 from tests.mysql.test_source_stream import reading, session, setting
@@ -47,6 +48,19 @@ DEFAULTS = r"""CREATE TABLE t (id int AUTO_INCREMENT PRIMARY KEY, a varchar(20) 
 def mysql(mysql_servers: Callable[..., MySQL], mysql_on: Callable[..., MySQLDatabase]) -> MySQLDatabase:
     """A database of MySQL only."""
     return mysql_on(mysql_servers("mysql"))
+
+
+def test_full_images_are_read_without_a_call_per_value(mysql_db: MySQLDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the server writes into the bits of a bitmap that belong to no column."""
+    monkeypatch.setattr(ImageCode, "_slow", lambda *_: pytest.fail("the slow way was taken"))
+    columns = "id int PRIMARY KEY, a int, b text, c int"
+    wide = ", ".join(f"d{number} int" for number in range(6))
+    for more, values in ((f", {wide}", ", 1, 2, NULL, 4, 5, 6"), ("", "")):
+        mysql_db.sql("DROP TABLE IF EXISTS t", f"CREATE TABLE t ({columns}{more})")
+        with reading(mysql_db) as reader:
+            mysql_db.sql(f"INSERT INTO t VALUES (1, 2, 'x', NULL{values}), (2, 3, 'y', 4{values})")
+            mysql_db.sql("UPDATE t SET a = 9", "UPDATE t SET id = 3 WHERE id = 2", "DELETE FROM t WHERE id = 1")
+            assert [event[0] for event in reader.events()] == ["insert", "insert", "update", "update", "move", "delete"]
 
 
 class TestPartialDocuments:
