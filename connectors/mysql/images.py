@@ -315,7 +315,7 @@ class ImageCode:
         return ["    " + line for line in lines]
 
     def _heads(self, bitmaps: int) -> tuple[bytes, ...]:
-        """What rows events with full images begin with. MySQL sets the bits behind the last column's, MariaDB doesn't."""
+        """What rows events with full images begin with: MySQL sets the bits behind the last column, MariaDB doesn't."""
         count = len(self._cells)
         number = bytes([count]) if count < 251 else b"\xfc" + count.to_bytes(2, "little")
         return tuple(number + self._bitmap(0, high) * bitmaps for high in (8 * self._size, count))

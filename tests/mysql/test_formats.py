@@ -50,7 +50,7 @@ def mysql(mysql_servers: Callable[..., MySQL], mysql_on: Callable[..., MySQLData
     return mysql_on(mysql_servers("mysql"))
 
 
-def test_full_images_are_read_without_a_call_per_value(mysql_db: MySQLDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_full_images_are_read_the_fast_way(mysql_db: MySQLDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever the server writes into the bits of a bitmap that belong to no column."""
     monkeypatch.setattr(ImageCode, "_slow", lambda *_: pytest.fail("the slow way was taken"))
     columns = "id int PRIMARY KEY, a int, b text, c int"
