@@ -14,6 +14,7 @@ from connectors.mysql.check_log import SETTINGS, check_log
 from connectors.mysql.constants import Unsure
 from connectors.mysql.fields import offer
 from connectors.mysql.findings import finding, setting
+from connectors.mysql.locks import check_locks
 from connectors.mysql.names import quote_table
 from connectors.mysql.omitted import default_text
 from connectors.mysql.server import Server
@@ -30,8 +31,7 @@ def check_source(asker: Asker, server: Server, tables: Sequence[Table]) -> list[
     settings = {str(name): str(value) for name, value in found}
     return [
         *check_log(asker, server, settings, tables), *_rights(asker, server), *_tables(asker, tables),
-        *_images(settings, tables),
-        *check_cascades(asker, server, tables),
+        *_images(settings, tables), *check_cascades(asker, server, tables), *check_locks(asker, server, tables),
     ]  # fmt: skip
 
 

@@ -20,12 +20,12 @@ from connectors.mysql.connect import parse
 from connectors.mysql.names import quote
 from connectors.mysql.position import Place
 from connectors.mysql.server import Server, read_covering, read_server
+from connectors.mysql.transactions import OPEN, PREPARED, name_of, session
 
 PATIENCE = 10.0
 """Seconds that transactions which have touched the database may take to end before their sessions are ended."""
 
 LOCK_TIMEOUT = 1205
-_PREPARED = "XA RECOVER"
 
 # Sessions of applications: those of our own user are taken for ours, and who reads the log does not write.
 _SESSIONS = """
@@ -33,10 +33,6 @@ SELECT ID, USER, HOST, COALESCE(DB, '') FROM information_schema.PROCESSLIST
 WHERE ID <> CONNECTION_ID() AND USER NOT IN ('event_scheduler', 'system user', 'unauthenticated user')
   AND USER <> SUBSTRING_INDEX(CURRENT_USER(), '@', 1) AND COMMAND NOT LIKE 'Binlog Dump%'
 ORDER BY ID"""
-
-_OPEN = """
-SELECT p.ID, p.USER, p.HOST, COALESCE(p.DB, ''), t.trx_rows_modified FROM information_schema.INNODB_TRX t
-JOIN information_schema.PROCESSLIST p ON p.ID = t.trx_mysql_thread_id WHERE p.ID <> CONNECTION_ID() ORDER BY p.ID"""
 
 _WRITES = """
 SELECT CONCAT(OBJECT_SCHEMA, '.', OBJECT_NAME), COUNT_WRITE FROM performance_schema.table_io_waits_summary_by_table
@@ -94,8 +90,7 @@ class MysqlFence:
 
     def _prepared(self) -> list[str]:
         try:
-            names = (row[-1] for row in self._asker.ask(_PREPARED))
-            return [name.decode(errors="replace") if isinstance(name, bytes) else str(name) for name in names]
+            return list(map(name_of, self._asker.ask(PREPARED)))
         except CdcdError:
             return []  # without XA_RECOVER_ADMIN: the fence waits for them, and says that it waits in vain
 
@@ -103,19 +98,19 @@ class MysqlFence:
         """Behind MySQL's fence there is none."""
         if (name := self._database) and self._fenced(name):
             return []
-        return [_session(*row) for row in self._asker.ask(_SESSIONS) if name in ("", row[3])]
+        return [session(*row) for row in self._asker.ask(_SESSIONS) if name in ("", row[3])]
 
     def _fenced(self, name: str) -> bool:
         query = "SELECT OPTIONS FROM information_schema.SCHEMATA_EXTENSIONS WHERE SCHEMA_NAME = %s"
         return "READ ONLY=1" in str(self._asker.ask(query, name))
 
     def unfinished(self) -> list[str]:
-        found = [f"the open transaction of {_session(*row[:4])}" for row in self._transactions() if row[4]]
+        found = [f"the open transaction of {session(*row[:4])}" for row in self._transactions() if row[4]]
         return found + [f"the prepared transaction {name}" for name in self._prepared()]
 
     def _transactions(self) -> Rows:
         try:
-            return self._asker.ask(_OPEN)
+            return self._asker.ask(OPEN)
         except CdcdError:
             return []  # without PROCESS
 
@@ -163,7 +158,7 @@ class MysqlFence:
                     "a session at the source cannot be ended, and the fence waits for it",
                     why=denied.what,
                     hint="end it, or fence as a user that may: --fence-as URL, with CONNECTION_ADMIN",
-                    session=_session(number, *row),
+                    session=session(number, *row),
                 ) from None
 
     def lower(self) -> None:
@@ -191,7 +186,3 @@ class MysqlFence:
 
     def close(self) -> None:
         self._asker.close()
-
-
-def _session(number: int, user: str, host: str, database: str) -> str:
-    return f"{user} ({host}{f', in {database}' if database else ''}, session {number})"

@@ -1,23 +1,19 @@
 """A fixed state of the tables, at an exact place of the log, and the reading of chunks from it.
 
-While one session holds LOCK TABLES … READ on all tables, nobody has an open change of them: so the readers' snapshots
-that begin then hold exactly what is committed, and the end of the log is their place (T-MY-11). The lock is held for as
-long as it takes to begin these few transactions.
+While one session holds a lock (locks.py) nobody has an open change of the tables: so the readers' snapshots that begin
+then hold exactly what is committed, and the end of the log is their place (T-MY-11).
 """
 
 from __future__ import annotations
 
 import re
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 
-import pymysql
-
 from cdcd.contracts import Blocks
-from cdcd.errors import CdcdError, Outgrown, SnapshotLost, Stopped, Transient
+from cdcd.errors import CdcdError, Outgrown, SnapshotLost, Stopped
 from cdcd.log import get_logger
 from cdcd.model.chunk import Chunk
 from cdcd.model.table import Table
@@ -28,6 +24,7 @@ from connectors.mysql.catalogue import read_tables
 from connectors.mysql.copy_out import RowCode, copy_out
 from connectors.mysql.errors import translating
 from connectors.mysql.fields import choose
+from connectors.mysql.locks import hold
 from connectors.mysql.login import Connection, cut, drop
 from connectors.mysql.names import quote, quote_table
 from connectors.mysql.position import Place
@@ -41,11 +38,10 @@ log = get_logger("mysql.snapshot")
 READERS = 4
 """Sessions that hold the snapshot: as many chunks are read side by side."""
 
-TRIES = 3
 PATIENCE = 3600.0
 """Seconds that a server may take for a row of a chunk."""
 
-_LOCK_TIMEOUT, _NO_SUCH_TABLE, _TOO_LARGE = 1205, 1146, 1301
+_NO_SUCH_TABLE, _TOO_LARGE = 1146, 1301
 _AUTO = re.compile(r" AUTO_INCREMENT=\d+")
 
 Connect = Callable[[], Connection]
@@ -217,9 +213,8 @@ def take(
     connect: Connect, server: Server, tables: Sequence[Table], wake: Wake, opened: list[Connection],
     read: dict[str, Place],
 ) -> MysqlSnapshot:  # fmt: skip
-    """A snapshot of these tables, as far as they are there. Blocks behind whoever has changed one and not committed:
-    logs who, and after TRIES is Transient. `opened`: the sessions, to be cut when somebody interrupts. `read`: see
-    MysqlSnapshot."""
+    """A snapshot of these tables, as far as they are there. Blocks behind whoever has changed one and not committed,
+    as `hold` says. `opened`: the sessions, to be cut when somebody interrupts. `read`: see MysqlSnapshot."""
     try:
         locker = connect()
         opened.append(locker)
@@ -231,7 +226,7 @@ def take(
             for reader in readers:
                 rows(reader, "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ")
             there = _there(locker, server, tables)
-            _lock(locker, there, wake)
+            hold(locker, server, there, wake)
             for reader in readers:
                 rows(reader, "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")
             place = read_head(locker, server)
@@ -256,30 +251,6 @@ def _there(connection: Connection, server: Server, tables: Sequence[Table]) -> l
     for schema in sorted({table.schema for table in tables}):
         found += read_tables(connection, server, schema, {table.id for table in tables if table.schema == schema})
     return found
-
-
-def _lock(locker: Connection, tables: Sequence[Table], wake: Wake) -> None:
-    """LOCK TABLES all of them READ."""
-    if not tables:
-        return
-    names = ", ".join(f"{quote_table(table)} READ" for table in tables)
-    for number in range(1, TRIES + 1):
-        wake.check()
-        try:
-            began = time.monotonic()
-            rows(locker, f"LOCK TABLES {names}")
-            if time.monotonic() - began > 1:
-                log.info("tables locked", seconds=round(time.monotonic() - began, 1))
-            return
-        except pymysql.err.OperationalError as error:
-            if error.args[0] != _LOCK_TIMEOUT:
-                raise
-            log.warning("the tables could not be locked for a snapshot", attempt=number)
-    raise Transient(
-        "the tables could not be locked for a snapshot",
-        why="a transaction that has changed one is open for longer than we wait, so as not to hold others up",
-        hint="SHOW PROCESSLIST shows open transactions; XA RECOVER those that were prepared",
-    )
 
 
 def numeric_key(table: Table) -> str | None:
