@@ -33,6 +33,7 @@ TargetTables = Literal["create", "use", "truncate", "drop"]
 AcknowledgeAfter = Literal["flushed", "replicated"]
 OnError = Literal["stop", "skip"]
 OnConflict = Literal["stop", "overwrite", "skip"]
+Cascades = Literal["derive", "refuse"]
 
 PREFIX = "cdcd_"
 LONGEST = 40
@@ -138,6 +139,7 @@ class PipelineSettings(_Settings):
     max_exceptions: int = Field(default=1000, ge=1)
     policy_tables: Annotated[tuple[str, ...], BeforeValidator(_patterns)] = ()
     on_schema_change: Policy = "apply"
+    cascades: Cascades = "derive"
 
     @model_validator(mode="after")
     def _agree(self) -> Self:

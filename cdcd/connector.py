@@ -23,7 +23,9 @@ class SourceOptions:
     `where`: by table, a condition that rows must fulfil; `mask`: by table.column, what is read instead of its value.
     `lists_transactions`, `wants_old` and `loose` are what the sink's facts ask for; `loose`: it has no tables to be
     altered. `partitions`: "root" or "leaves". `log_disk`: bytes of the disk that holds the source's log, where told.
-    `objects`: "tables" with what they need, or "all" that is around them too."""
+    `objects`: "tables" with what they need, or "all" that is around them too.
+    `cascades`: what foreign keys change and no event tells is to be told as Cascade ("derive"), a reason not to start
+    ("refuse"), or nothing that the sink could make ("").  `products`: as in the sink's facts."""
 
     publication: str | None = None
     slot: str | None = None
@@ -38,6 +40,8 @@ class SourceOptions:
     log_disk: int | None = None
     objects: str = "tables"
     loose: bool = False
+    cascades: str = ""
+    products: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

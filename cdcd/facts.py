@@ -11,6 +11,7 @@ class SinkFacts:
     `wants_old`: whole old rows. `lists_transactions`: Group.transactions.
     `keeps_state`: it can hold chunks and table versions. `identifier_bytes`: longest name.
     `keeps_exceptions`: a change that cannot be made can be recorded, in the transaction of those around it.
+    `derives`: it makes of a Cascade what its own rows tell.
     `products`: those whose statements it runs (`Source.objects`); of any other's tables it makes its own."""
 
     exactly_once: bool = True
@@ -20,4 +21,5 @@ class SinkFacts:
     keeps_state: bool = True
     identifier_bytes: int = 63
     keeps_exceptions: bool = False
+    derives: bool = False
     products: tuple[str, ...] = ()

@@ -13,11 +13,11 @@ from typing import Any, Protocol
 
 from cdcd.errors import StateRefused, UsageError
 from cdcd.model.change import SchemaChange
-from cdcd.model.group import Group, Places, Rows, Transaction, Truncate
+from cdcd.model.group import Cascade, Group, Places, Rows, Transaction, Truncate, size
 from cdcd.policy import Refused, Values, identity
 from cdcd.rows import RowForm
 
-Step = Rows | Truncate | SchemaChange
+Step = Rows | Truncate | Cascade | SchemaChange
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +62,14 @@ class Skips:
             return
         first = 0
         for step in group.steps:
-            if isinstance(step, SchemaChange):  # a table's shape is nobody's to pass over
+            # Nobody passes over a table's shape; nor what foreign keys did, which no record could tell.
+            if isinstance(step, SchemaChange | Cascade):
                 yield step, None
                 continue
-            size = len(step.order) if isinstance(step, Rows) else 1
-            skipped = [self._skipped(places.at(place)) for place in range(first, first + size)]
+            count = size(step)
+            skipped = [self._skipped(places.at(place)) for place in range(first, first + count)]
             yield from _parts(step, skipped) if isinstance(step, Rows) else [(step, skipped[0])]
-            first += size
+            first += count
 
     def _skipped(self, place: Transaction | None) -> Transaction | None:
         return place if place is not None and place.id in self._orders else None

@@ -49,6 +49,8 @@ def source(pipeline: Pipeline, facts: SinkFacts | None = None, temporary: bool =
         log_disk=settings.log_disk,
         objects=settings.objects,
         loose=facts is not None and not facts.keeps_state,
+        cascades=settings.cascades if facts is not None and facts.derives else "",
+        products=facts.products if facts is not None else (),
     )
     return made.source(pipeline.source.url, pipeline.name, told)
 

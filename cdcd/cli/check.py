@@ -99,7 +99,8 @@ def check(
 
 
 def _examine(pipeline: Pipeline) -> tuple[Examined, str]:
-    origin, destination = wiring.source(pipeline), wiring.sink(pipeline)
+    destination = wiring.sink(pipeline)
+    origin = wiring.source(pipeline, destination.facts)
     with wiring.opened(origin), wiring.opened(destination):
         return examine(origin, destination, wiring.options(pipeline)), origin.offer()
 

@@ -11,7 +11,7 @@ import typer
 from cdcd import daemon, wiring
 from cdcd.cli import live
 from cdcd.cli.options import Around, File, From, Json, Name, Names, Tables, To, chosen, http, start_log
-from cdcd.config import AcknowledgeAfter, Load, OnConflict, OnError, Partitions, TargetTables
+from cdcd.config import AcknowledgeAfter, Cascades, Load, OnConflict, OnError, Partitions, TargetTables
 from cdcd.errors import UsageError
 from cdcd.model.change import Policy
 from cdcd.progress import Progress, volume
@@ -111,6 +111,10 @@ def run(
         list[str] | None,
         typer.Option(metavar="PATTERN", help="The tables that --on-error and --on-conflict are for. Repeatable."),
     ] = None,
+    cascades: Annotated[
+        Cascades | None,
+        typer.Option(help="Rows that foreign keys change unlogged: derive, or refuse to start. [default: derive]"),
+    ] = None,
     listen: Annotated[
         str | None, typer.Option("--http", metavar="HOST:PORT", help="Serve /healthz, /readyz, /metrics and /status.")
     ] = None,
@@ -139,7 +143,7 @@ def run(
             "chunk_bytes": chunk_bytes, "group_bytes": group_bytes, "table_poll": table_poll,
             "standby_seconds": standby_seconds, "patience": patience, "failover": failover or None,
             "acknowledge_after": acknowledge_after, "on_error": on_error, "on_conflict": on_conflict,
-            "max_exceptions": max_exceptions, "policy_tables": policy_tables,
+            "max_exceptions": max_exceptions, "policy_tables": policy_tables, "cascades": cascades,
             "partitions": partitions, "log_disk": log_disk,
             "where": _parts("--where", where), "mask": _parts("--mask", mask),
         },

@@ -10,9 +10,10 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
+from cdcd.cascade import below
 from cdcd.contracts import Claim, Request, Sink, Snapshot, Source, Ticket
 from cdcd.engine.begin import begin
 from cdcd.engine.evolve import Evolve, compare
@@ -221,7 +222,7 @@ class Attempt:
             source.publish(list(ledger.tables.values()))
         if self._options.on_schema_change == "stop":
             self._reload_first(checkpoint.position)
-        forms = {id: self._sink.forms(table) for id, table in ledger.tables.items() if not ledger.blank(id)}
+        forms = {id: self._sink.forms(table) for id, table in ledger.tables.items() if ledger.followed(id)}
         if (now := source.open(checkpoint, identity, forms)) != identity:
             # Another timeline, in whose history the checkpoint is; later ones will be in that only (PG-04).
             self._sink.intend(now, self._intent)
@@ -276,13 +277,22 @@ class Attempt:
             # A snapshot that is under way knows nothing of what joins, or is emptied, only now.
             self._side.told = self._evolve.count
             self._evolve.step(self._side.survey, reader)
+            known = set(self._ledger.tables)
             if join.step(self._side.candidates):
+                self._read_again_below(self._ledger.tables.keys() - known, reader)
                 self._note_chunks()
                 self._finished = False
             self._grant_wishes(reader)
         if self._ledger.unread and not seek.busy and not join.busy and not self._evolve.busy and self._close_behind:
             seek.ask(list(self._ledger.tables.values()))
         return self._end()
+
+    def _read_again_below(self, joined: Collection[str], reader: Reader) -> None:
+        """Rows that refer to a table which joins only now may have changed with its, and nobody saw it."""
+        for table in {one for id in joined for one in below(self._ledger.tables, id)} - set(joined):
+            if not self._ledger.blank(table):
+                log.warning("rows changed with those of a table that joins: they are read again", table=table)
+                reader.unread(table, self._ledger.leads(table))
 
     def _apply(self, parcel: Parcel, reader: Reader) -> None:
         group = parcel.group
@@ -344,7 +354,7 @@ class Attempt:
         self._progress.phase = phase
         now = self._ledger.tables
         read = {id: table for id, table in now.items() if id in looked_at or id not in tables}
-        forms = {id: () if self._ledger.blank(id) else self._sink.forms(table) for id, table in read.items()}
+        forms = {id: self._sink.forms(table) if self._ledger.followed(id) else () for id, table in read.items()}
         reader.go_on(self._ledger.by_table(), forms, tables - now.keys())
 
     def _bring_up(self, tables: set[str], position: Position) -> bool:
@@ -441,4 +451,4 @@ class Attempt:
                 self._side.fulfilled(request)
                 continue
             log.info("reloading", table=request.argument, chunks=len(chunks))
-            reader.unread(request.argument)
+            reader.unread(request.argument, self._ledger.leads(request.argument))

@@ -137,8 +137,11 @@ class Evolve:
         forms: dict[str, Sequence[RowForm]] = {change.old.id: () for change in changes}
         for change in changes:
             if change.new is not None and change.new.id in self._ledger.tables:
-                blank = self._ledger.blank(change.new.id)
-                forms[change.new.id] = () if blank else self._sink.forms(change.new)
+                followed = self._ledger.followed(change.new.id)
+                forms[change.new.id] = self._sink.forms(change.new) if followed else ()
+        for id, table in self._ledger.tables.items():  # a foreign key that is new may lead from one that is not in
+            if id not in forms and self._ledger.blank(id) and self._ledger.leads(id):
+                forms[id] = self._sink.forms(table)
         self._found, self._order = (), None
         if self.published(changes):
             self._source.publish(list(self._ledger.tables.values()))

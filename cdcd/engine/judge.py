@@ -11,8 +11,9 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+from cdcd.cascade import below
 from cdcd.model.chunk import Bound, Chunk, State
-from cdcd.model.group import DELETE, INSERT, MOVE, Group, Rows, TableLog, Truncate
+from cdcd.model.group import DELETE, INSERT, MOVE, Cascade, Group, Rows, TableLog, Truncate
 from cdcd.model.table import Table
 from cdcd.rows import RowForm
 
@@ -64,10 +65,24 @@ class Judge:
                 before += count
             elif isinstance(step, Truncate):
                 before += 1
+            elif isinstance(step, Cascade):
+                self._follow(step, group)
         group.steps = [step for step in group.steps if not isinstance(step, Rows) or step.order]
         group.dropped += len(dropped)
         for transaction in group.transactions:
             transaction.at -= bisect_left(dropped, transaction.at)
+
+    def _follow(self, step: Cascade, group: Group) -> None:
+        """What foreign keys did is derived from rows of the target: where some are not there by which it would go on,
+        and where rows may have come from a chunk to another, what is below is read anew."""
+        family = {table.id: table for table in step.family}
+        for id in family.keys() & self._partial:
+            unsure = set(below(family, id))
+            bounded = {*self._chunks[id][0].columns}
+            if any(one.on_update == "cascade" and bounded & {*one.columns} for one in family[id].references):
+                unsure.add(id)
+            for table in unsure:
+                self.empty(table, group)
 
     def _restrict_rows(self, rows: Rows, group: Group, before: int, dropped: list[int]) -> None:
         kept: dict[int, Iterator[int]] = {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from cdcd.cascade import below
 from cdcd.contracts import Claim
 from cdcd.engine.judge import by_table
 from cdcd.errors import StateRefused
@@ -33,6 +34,14 @@ class Ledger:
         """Whether nothing of it is in: its changes are nobody's, and at its load it is what the source has then."""
         its = self._chunks.get(table, ())
         return bool(its) and all(chunk.state is State.UNREAD for chunk in its)
+
+    def followed(self, table: str) -> bool:
+        """Whether its changes are to be read: something of it is in, or of a table of which rows change with its."""
+        return not self.blank(table) or self.leads(table)
+
+    def leads(self, table: str) -> bool:
+        """Whether something is in of another table of which rows change with its."""
+        return any(one != table and not self.blank(one) for one in below(self.tables, table))
 
     @property
     def unread(self) -> list[Chunk]:

@@ -134,13 +134,15 @@ class Reader:
 
         return self._order(carry)
 
-    def unread(self, table: str) -> Order:
-        """Send all of a table's chunks back to unread; the writer empties them with the next group."""
+    def unread(self, table: str, leads: bool = False) -> Order:
+        """Send all of a table's chunks back to unread; the writer empties them with the next group. `leads`: its
+        changes are read on, as rows of others change with its."""
 
         def unread() -> bool:
             if self._judge.carries(table):
                 self._judge.empty(table, self._group)
-                self._source.carry({table: ()})
+                if not leads:
+                    self._source.carry({table: ()})
             return True
 
         return self._order(unread)

@@ -69,6 +69,8 @@ def differences(old: Table, new: Table) -> list[str]:
         said.append(f"the columns that name a row were {was_key} and are {is_key}")
     elif primary(old) != primary(new):
         said.append(f"the primary key is {', '.join(new.primary) or 'gone'}")
+    if set(old.references) != set(new.references):
+        said.append("what its foreign keys do to its rows is another")
     return said
 
 

@@ -92,6 +92,28 @@ class Truncate:
         self.restart_identity = restart_identity
 
 
+class Cascade:
+    """Rows of `parent` went, or got other values in `columns`, and what foreign keys did by that to others' rows is in
+    no event: it is to be derived from the target's rows, after all steps before it and before all that follow.
+
+    `gone`: the old values, `moved`: old and new ones, in the form's encoding of a key of these columns. `family` are
+    the tables whose rows may have changed, by way of each other too, with their `references` at this place.
+    """
+
+    __slots__ = ("columns", "family", "form", "gone", "moved", "parent")
+
+    def __init__(
+        self, parent: Table, form: RowForm, columns: tuple[str, ...], family: tuple[Table, ...],
+        gone: list[bytes], moved: list[tuple[bytes, bytes]],
+    ) -> None:  # fmt: skip
+        self.parent = parent
+        self.form = form
+        self.columns = columns
+        self.family = family
+        self.gone = gone
+        self.moved = moved
+
+
 class Transaction:
     """Where a source transaction begins in a group; made only for sinks that list transactions.
 
@@ -111,11 +133,11 @@ class Transaction:
 class Group:
     """Whole transactions, or a piece of one.
 
-    `steps` in order: `Rows`, or a barrier: a `Truncate`, or `SchemaChange`s, which end the group. `position` is the end
-    of the last transaction when the group ends at a transaction's end (or an idle place), None when it ends inside one:
-    such a piece is applied without a checkpoint and the target's transaction stays open. `bytes` is the wire size of
-    what it holds, `changes` their number, `commit_time` the last commit's time at the source (microseconds since 1970;
-    0: none in here).
+    `steps` in order: `Rows`, or a barrier: a `Truncate`, a `Cascade`, or `SchemaChange`s, which end the group.
+    `position` is the end of the last transaction when the group ends at a transaction's end (or an idle place), None
+    when it ends inside one: such a piece is applied without a checkpoint and the target's transaction stays open.
+    `bytes` is the wire size of what it holds, `changes` their number, `commit_time` the last commit's time at the
+    source (microseconds since 1970; 0: none in here).
     `unread` are chunks that this group sends back to unread: the sink empties them after the group's changes.
     `dropped` counts changes not carried because their chunk was not in.
     """
@@ -123,7 +145,7 @@ class Group:
     __slots__ = ("bytes", "changes", "commit_time", "dropped", "position", "steps", "transactions", "txs", "unread")
 
     def __init__(self) -> None:
-        self.steps: list[Rows | Truncate | SchemaChange] = []
+        self.steps: list[Rows | Truncate | Cascade | SchemaChange] = []
         self.position: Position | None = None
         self.bytes = 0
         self.changes = 0
@@ -153,6 +175,11 @@ class Group:
     def empty(self) -> bool:
         """No change in it: only a place."""
         return not self.steps and not self.unread
+
+
+def size(step: Rows | Truncate | Cascade | SchemaChange) -> int:
+    """How many of a group's changes it is: what is derived comes with the change that it follows."""
+    return len(step.order) if isinstance(step, Rows) else int(not isinstance(step, Cascade))
 
 
 class Places:

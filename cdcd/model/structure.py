@@ -4,12 +4,10 @@ the source's own statements, and the sink makes statements of its own."""
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
+from cdcd.model.reference import Action
 from cdcd.model.schema import NotCarried
 from cdcd.model.table import Table
-
-Action = Literal["no action", "restrict", "cascade", "set null", "set default"]
 
 
 @dataclass(frozen=True, slots=True)

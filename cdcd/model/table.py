@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from cdcd.model.reference import Reference
 from cdcd.model.types import LogicalType
 
 Equality = Literal["exact", "server"]
@@ -80,7 +81,8 @@ class Table:
     `leaves` name what holds the rows of a partitioned table, as the source compares them (see Source.watch).
     `attributes` is the highest number that a column ever had, `mark` names what holds the rows: it is another once they
     were rewritten. `product` is the database's in whose words types, defaults and collations are; "": the sink's own.
-    `collation` is what a new column of text gets that says nothing itself; "": nobody asks.
+    `collation` is what a new column of text gets that says nothing itself; "": nobody asks. `references` are the
+    foreign keys by which rows change that no event may tell of; a source whose log has all such rows gives none.
     """
 
     schema: str
@@ -100,6 +102,7 @@ class Table:
     mark: str = field(default="", compare=False)
     product: str = ""
     collation: str = field(default="", compare=False)
+    references: tuple[Reference, ...] = ()
 
     @property
     def id(self) -> str:
@@ -133,6 +136,7 @@ class Table:
             "key": list(self.key), "oid": self.oid, "version": self.version, "primary": list(self.primary),
             "full": self.full, "partitioned": self.partitioned, "leaves": list(self.leaves),
             "attributes": self.attributes, "mark": self.mark, "product": self.product, "collation": self.collation,
+            "references": [reference.to_json() for reference in self.references],
         }
 
     @staticmethod
@@ -144,5 +148,6 @@ class Table:
                 "key": tuple(data["key"]),
                 "primary": tuple(data["primary"]),
                 "leaves": tuple(data.get("leaves", ())),
+                "references": tuple(map(Reference.from_json, data.get("references", ()))),
             }
         )

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from cdcd.errors import Conflict, SchemaChanged
+from cdcd.errors import Conflict, SchemaChanged, StateRefused
 from cdcd.model.cell import UNCHANGED
 from cdcd.model.change import SchemaChange
 from cdcd.model.chunk import Chunk
-from cdcd.model.group import DELETE, INSERT, MOVE, Group, Rows, TableLog
+from cdcd.model.group import DELETE, INSERT, MOVE, Group, Rows, TableLog, Truncate
 from cdcd.model.table import Table
 from cdcd.rows import Row
 from connectors.memory import form
@@ -28,9 +28,11 @@ def apply(session: Session, group: Group) -> None:
                 _change(session, log, *next(cursors[id(log)]), where)
         elif isinstance(step, SchemaChange):
             raise SchemaChanged(f"{step.old.id} was altered", why=step.said, table=step.old.id)
-        else:
+        elif isinstance(step, Truncate):
             with ours(position=where):
                 session.truncate([table.id for table in step.tables])
+        else:
+            raise StateRefused("what foreign keys changed is not derived here", table=step.parent.id)
 
 
 def _entries(log: TableLog) -> Iterator[tuple[int, bytes, Any]]:

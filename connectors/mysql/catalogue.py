@@ -13,6 +13,7 @@ from connectors.mysql.ask import rows
 from connectors.mysql.defaults import simple
 from connectors.mysql.login import Connection
 from connectors.mysql.period import is_period, period
+from connectors.mysql.references import read_references
 from connectors.mysql.server import Server
 from connectors.mysql.types import Native, logical
 
@@ -62,7 +63,7 @@ def read_tables(
             if kind == "SYSTEM VERSIONED" and not any(map(is_period, its)):
                 its += period(len(its) + 1)
             table = _table(server.product, schema, name, its, keys[schema, name], size, count, partitioned)
-            found.append(replace(table, collation=collation))
+            found.append(replace(table, collation=collation, references=read_references(connection, table)))
     return sorted(found, key=lambda table: table.id)
 
 

@@ -25,13 +25,17 @@ _CONSTANT = re.compile(r"[bx]?'|[-\d]", re.IGNORECASE)
 """What a default begins with that is one value."""
 
 
-def check_source(asker: Asker, server: Server, tables: Sequence[Table]) -> list[Finding]:
+def check_source(
+    asker: Asker, server: Server, tables: Sequence[Table], cascades: str = "", products: Sequence[str] = ()
+) -> list[Finding]:
+    """`cascades`, `products`: as in SourceOptions."""
     names = ", ".join(f"'{name}'" for name in _SETTINGS)
     found = asker.ask(f"SHOW GLOBAL VARIABLES WHERE Variable_name IN ({names})")
     settings = {str(name): str(value) for name, value in found}
     return [
         *check_log(asker, server, settings, tables), *_rights(asker, server), *_tables(asker, tables),
-        *_images(settings, tables), *check_cascades(asker, server, tables), *check_locks(asker, server, tables),
+        *_images(settings, tables), *check_cascades(asker, server, tables, cascades, products),
+        *check_locks(asker, server, tables),
     ]  # fmt: skip
 
 

@@ -26,6 +26,8 @@ def source(url: Url, name: str, options: SourceOptions) -> MysqlSource:
         group_bytes=options.group_bytes,
         list_transactions=options.lists_transactions,
         wants_old=options.wants_old,
+        cascades=options.cascades,
+        products=options.products,
     )
 
 

@@ -13,3 +13,11 @@ def malformed(what: str, **where: object) -> Stopped:
         hint="report this with the server's version; the position is unchanged",
         **where,
     )
+
+
+def unsupported(what: str, log_pos: int) -> Stopped:
+    return Stopped(
+        f"the log holds {what}, which cdcd does not read yet",
+        hint="cdcd drop, then run again, which loads anew",
+        position=log_pos,
+    )

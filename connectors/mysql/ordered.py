@@ -7,12 +7,12 @@ the end of it, those before it are made again, and it is settled by the policy.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from cdcd.errors import CdcdError, Conflict, PoisonRow
 from cdcd.log import get_logger
-from cdcd.model.group import Rows, Transaction
+from cdcd.model.group import DELETE, Rows, Transaction
 from cdcd.policy import Missed, Refused, Waits, identity
 from connectors.mysql.exceptions import Exceptions, concerned, row_version, supersede
 from connectors.mysql.sessions import Session
@@ -38,13 +38,17 @@ class Made:
 
 
 class InOrder:
-    """One step of changes. `where` and `position` tell of a change where it stood at the source."""
+    """One step of changes. `where` and `position` tell of a change where it stood at the source. `followed` are tables
+    of which rows were deleted in this transaction that the source may delete once more."""
 
-    def __init__(self, session: Session, exceptions: Exceptions, where: Where, position: str | None) -> None:
+    def __init__(
+        self, session: Session, exceptions: Exceptions, where: Where, position: str | None, followed: Collection[str]
+    ) -> None:
         self._session = session
         self._exceptions = exceptions
         self._where = where
         self._position = position
+        self._followed = followed
         self._overwritten = 0
 
     def apply(self, step: Rows, first: int, tables: dict[int, OneByOne]) -> None:
@@ -95,9 +99,12 @@ class InOrder:
             return 0, None
         done, error = self._session.tried(b"; ".join([made.statement for made in batch]))
         for number, (made, result) in enumerate(zip(batch, done, strict=False)):
-            if result.count != 1:
+            if result.count != 1 and not self._gone(made, result.count):
                 return number, Missed(result.count, made.change.kind)
         return len(done), error
+
+    def _gone(self, made: Made, count: int) -> bool:
+        return not count and made.change.op == DELETE and made.table.id in self._followed and bool(made.table.key)
 
     # --- one at a time -----------------------------------------------------------------------------------------------
 
@@ -126,7 +133,7 @@ class InOrder:
             done, error = self._session.tried(statement)
             if error is not None:
                 raise error
-            if done[-1].count != 1:
+            if done[-1].count != 1 and not self._gone(made, done[-1].count):
                 raise Missed(done[-1].count, made.change.kind)
 
     def _settle(self, made: Made, error: CdcdError) -> None:

@@ -72,6 +72,7 @@ class MysqlSink:
             lists_transactions=closely or not refused.stops,
             identifier_bytes=64,
             keeps_exceptions=True,
+            derives=True,
             products=PRODUCTS,
         )
         self._refused = refused

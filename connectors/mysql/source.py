@@ -57,12 +57,17 @@ class MysqlSource:
         group_bytes: int = 4 << 20,
         list_transactions: bool = False,
         wants_old: bool = False,
+        cascades: str = "",
+        products: Sequence[str] = (),
     ) -> None:
+        """`cascades`, `products`: as in SourceOptions."""
         self.name = name
         self._url: Callable[[], str] = url if callable(url) else lambda: url
         self._group_bytes = group_bytes
         self._list_transactions = list_transactions
         self._wants_old = wants_old
+        self._cascades = cascades
+        self._products = products
         self._wake = Wake()
         # One for the writer's questions, one for those of any other thread.
         self._asker = Asker(self._url, self._wake)
@@ -132,6 +137,7 @@ class MysqlSource:
             place, self._fillings, self._group_bytes, Definitions(server, self._all_collations, self._look, self._read),
             sums=server.sums, again=place.last if again else None,
             list_transactions=self._list_transactions, wants_old=self._wants_old,
+            derives=self._cascades == "derive",
         )  # fmt: skip
         self._follower = Follower(wire, stream, self._wake)
         chosen = {name: filling.form.name for name, filling in self._fillings.items()}
@@ -265,7 +271,7 @@ class MysqlSource:
             return read_sequences(connection, self._server, tables)
 
     def check(self, tables: Sequence[Table]) -> list[Finding]:
-        return check_source(self._asker, self._server, tables)
+        return check_source(self._asker, self._server, tables, self._cascades, self._products)
 
     def watch(self) -> Watched:
         return Watched()

@@ -4,24 +4,25 @@ the skip rule; images.py has the rows, events.py what else an event may hold."""
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
 from uuid import UUID
 from zlib import crc32
 
-from cdcd.errors import OtherServer, Stopped, Unreachable
-from cdcd.model.group import Group, Rows, Transaction, Truncate
+from cdcd.errors import OtherServer, Stopped
+from cdcd.model.group import Cascade, Group, Rows, Transaction, Truncate
+from cdcd.model.table import Table
 from connectors.mysql import events
+from connectors.mysql.cascades import Cascades
 from connectors.mysql.contradiction import compare
 from connectors.mysql.definitions import Definitions
 from connectors.mysql.fields import Filling
 from connectors.mysql.gtid import Gtid
 from connectors.mysql.images import Event, ImageCode
-from connectors.mysql.malformed import malformed
+from connectors.mysql.malformed import malformed, unsupported
 from connectors.mysql.position import Domains, Gtids, Last, Place
 from connectors.mysql.tablemap import length, name_of, parse_table_map
-from connectors.mysql.track import covers, track
-from connectors.mysql.wire import LARGEST, PAD, Wire, server_error
+from connectors.mysql.track import Name, Proof, covers, last_of, text_of, track
+from connectors.mysql.wire import LARGEST, PAD, Wire, ended
 
 LONGEST = 1 << 30
 """Bytes of a compressed transaction's events, which the servers bound so too (max_allowed_packet)."""
@@ -40,12 +41,6 @@ def _ignore(data: bytes, at: int, end: int) -> None:
 _ROWS = {30: 0, 31: 1, 32: 2, 23: 0, 24: 1, 25: 2}
 """Rows events of both versions → write, update, delete."""
 
-Proof = bytes | int
-"""When a transaction was first committed: microseconds since 1970, or the body of the GTID that tells it."""
-
-Name = tuple[Any, Any]
-"""Of a transaction, as Track.add takes it; (None, its place in the log) where it has no GTID."""
-
 _IGNORED: tuple[Event, Event, Event] = (_ignore, _ignore, _ignore)
 
 
@@ -63,9 +58,10 @@ class Stream:
         again: Last | None = None,
         list_transactions: bool = False,
         wants_old: bool = False,
+        derives: bool = False,
     ) -> None:
         """`sums`: events end with a checksum, until a format description says otherwise. `again`: the transaction
-        that the server was asked for once more, though it lies before `place`."""
+        that the server was asked for once more, though it lies before `place`. `derives`: see Cascades."""
         self.inside = False
         self.file = ""
         self._track = track(place)
@@ -78,6 +74,8 @@ class Stream:
         self._list_transactions = list_transactions
         self._wants_old = wants_old
         self._definitions = definitions
+        self._kin = Cascades(self._tables, derives)
+        self.flags = 0  # of the rows event that is taken
         self._stop: Place | None = None
         self._ahead: list[Name] = []
         # The open transaction.
@@ -89,6 +87,7 @@ class Stream:
         self._payload_end = 0
         self._whole = True  # it began in this group
         self._changes = 0  # of the open Rows before it
+        self.acted = False  # foreign keys may have acted in it
         self._savepoints: dict[str, int] = {}  # the same, by its savepoints
         self._inner: tuple[bytes, int, int] | None = None
         # Layouts as the log told them, by the log's number of the table.
@@ -97,7 +96,7 @@ class Stream:
         self._made: dict[bytes, ImageCode] = {}  # by layout, which each file of the log tells anew
         self._origins: dict[bytes, str] = {}
         # What the open Rows of the group take.
-        self._group: Group | None = None
+        self._group = Group()
         self._rows: Rows | None = None
         self._before = 0
         self._takers: dict[bytes, tuple[Event, Event, Event]] = {}
@@ -105,13 +104,14 @@ class Stream:
     @property
     def place(self) -> Place:
         if self._passed is not None:
-            self._last = _last(*self._passed)
+            self._last = last_of(*self._passed)
             self._passed = None
         return self._track.place(self._last)
 
     def carry(self, fillings: Mapping[str, Filling]) -> None:
         """These tables, and no others, from now on; between two transactions, or behind "altered"."""
         self._fillings = dict(fillings)
+        self._kin = Cascades(self._tables, self._kin.derives)
         self._made.clear()
         self._forget_maps()
 
@@ -131,7 +131,10 @@ class Stream:
                 return "stop"
             if group.bytes >= (2 * self._bound if self.inside else self._bound):
                 return "full"
-            return self._packets(wire, group)
+            why = self._packets(wire, group)
+            if why != "dry" or not self.inside:
+                self.put(self._kin.take())
+            return why
         except (struct.error, IndexError, UnicodeDecodeError, OverflowError) as error:
             raise malformed(f"an event is cut short or garbled ({error})") from error
         finally:
@@ -147,7 +150,7 @@ class Stream:
                 if (packet := wire.joined()) is None:
                     return "dry"
                 if packet[:1] != b"\0":
-                    raise _ended(packet)
+                    raise ended(packet)
                 _, why = self._events(bytes(4) + packet + PAD, 0, 4 + len(packet), group, False, self._tail)
             elif why == "dry":
                 wire.pos, why = self._events(wire.data, wire.pos, wire.limit, group, True, self._tail)
@@ -204,6 +207,7 @@ class Stream:
                         table = data[begun + 24 : begun + 30]
                         if (taker := takers.get(table)) is None:
                             taker = self._bind(table, group)
+                        self.flags = data[begun + 30]
                         start = begun + 32
                         if kind >= 30:
                             start += data[start] + (data[start + 1] << 8)
@@ -243,6 +247,10 @@ class Stream:
         finally:
             group.bytes = size
 
+    @property
+    def _tables(self) -> dict[str, Table]:
+        return {id: filling.form.table for id, filling in self._fillings.items()}
+
     def _stopped(self) -> bool:
         return self._stop is not None and covers(self.place, self._stop)
 
@@ -251,25 +259,26 @@ class Stream:
     def _begin(self, name: Name, when: int, proof: Proof, group: Group, alone: bool = True) -> bool:
         """A transaction begins; whether it is not to be read, as all that `stop` covers was."""
         if self._name is not None:
-            raise malformed("a transaction begins inside of another", transaction=_text(name))
+            raise malformed("a transaction begins inside of another", transaction=text_of(name))
         if self._stopped():
             return True
         self._live = self.inside = self._takes(name, proof)
         self._name, self._begun, self._alone = name, (when, proof), alone
         self._savepoints.clear()
+        self.acted = False
         if self._live:
             self._whole = True
             self._changes = len(self._rows.order) if self._rows else 0
             if self._list_transactions:
                 at = self._before + self._changes
-                group.transactions.append(Transaction(at, _text(name), self.place, when * 1_000_000))
+                group.transactions.append(Transaction(at, text_of(name), self.place, when * 1_000_000))
         return False
 
     def _takes(self, name: Name, proof: Proof) -> bool:
         if name[0] is None:
             return True
         if self._track.holds(*name):
-            self._verify(_last(name, proof))
+            self._verify(last_of(name, proof))
             return False
         if isinstance(self._stop, Gtids) and Gtid(*name) not in self._stop.set:
             # In the log before another that the snapshot holds, but committed after: it is of tables that were not
@@ -306,13 +315,12 @@ class Stream:
 
     def _take_back(self, since: int, log_pos: int) -> None:
         """The log holds rows that came to nothing, those from a number on: they are taken out of the group again."""
-        if self._live and not self._whole:
-            raise Stopped(
-                "a transaction that was rolled back is in the log, and is too large to be held until its end",
-                why="it changed tables of an engine without transactions, or made a temporary table",
-                hint="raise group_bytes above its size",
-                position=log_pos,
-            )
+        if self._live and (self.acted or not self._whole):
+            known = "foreign keys had acted in it" if self.acted else "is too large to be held until its end"
+            why = "it changed tables of an engine without transactions, or made a temporary table"
+            hint = "cdcd drop, and load anew" if self.acted else "raise group_bytes above its size"
+            what = f"a transaction that was rolled back is in the log, and {known}"
+            raise Stopped(what, why=why, hint=hint, position=log_pos)
         if self._live and self._rows is not None:
             for log in reversed(self._rows.order[since:]):
                 log.ops.pop()
@@ -347,7 +355,8 @@ class Stream:
         if code is None and (filling := self._fillings.get(name)) is not None:
             found = parse_table_map(body, self._mariadb)
             compare(found, filling.form.table, self._definitions.collations)
-            code = self._made[body[6:]] = ImageCode(filling, found.slots, self._wants_old)
+            olds = self._wants_old or self._kin.wants_old(filling.form.table)
+            code = self._made[body[6:]] = ImageCode(filling, found.slots, olds)
         self._maps[table], self._codes[table] = body[6:], code
         self._takers.pop(table, None)
 
@@ -357,11 +366,30 @@ class Stream:
             raise malformed("rows without a table map")
         taker = _IGNORED
         if (code := self._codes[table]) is not None:
-            if self._rows is None:
-                self._rows = group.rows()
-            taker = code.bind(self._rows.log(code.table, code.form), self._rows.order)
+            rows = self.open_rows()
+            taker = code.bind(rows.log(code.table, code.form), rows.order)
+            if self._kin.concern(code.table.id):
+                taker = self._kin.heeding(code, taker, self)
         self._takers[table] = taker
         return taker
+
+    def open_rows(self) -> Rows:
+        """Those that take what comes."""
+        if self._rows is None:
+            self._rows = self._group.rows()
+        return self._rows
+
+    def put(self, steps: Sequence[Cascade]) -> None:
+        """Behind the rows that are there."""
+        if steps:
+            self._close_rows()
+            self._group.steps.extend(steps)
+            self.acted = True
+
+    def _close_rows(self) -> None:
+        self._before += len(self._rows.order) if self._rows else 0
+        self._rows = None
+        self._takers.clear()
 
     # --- what comes seldom ----------------------------------------------------------------------------------------
 
@@ -375,7 +403,7 @@ class Stream:
         elif kind == events.MARIADB_GTID:
             domain, number, marks = events.mariadb_gtid(body)
             if marks & (events.PREPARED_XA | events.COMPLETED_XA):
-                raise _unsupported("a two-phase (XA) transaction", log_pos)
+                raise unsupported("a two-phase (XA) transaction", log_pos)
             alone = bool(marks & events.STANDALONE)
             stamp = when * 1_000_000
             return "stop" if self._begin((domain, (server, number)), when, stamp, group, alone) else ""
@@ -399,7 +427,7 @@ class Stream:
         elif kind == events.XA_PREPARE and body[:1] == b"\1":
             self._commit(group, log_pos)
         elif kind == events.XA_PREPARE:
-            raise _unsupported("a two-phase (XA) transaction", log_pos)
+            raise unsupported("a two-phase (XA) transaction", log_pos)
         elif kind == events.PARTIAL_UPDATE:
             self._partial(body, group)
         elif kind not in events.SILENT and not flags & events.IGNORABLE_FLAG:
@@ -411,6 +439,7 @@ class Stream:
         if not self._live:
             return
         taker = self._takers.get(body[:6]) or self._bind(body[:6], group)
+        self.flags = body[6]
         if (code := self._codes[body[:6]]) is not None:
             data = code.whole_update(body, 8 + int.from_bytes(body[8:10], "little"))
             taker[1](data, 0, len(data))
@@ -425,6 +454,7 @@ class Stream:
         at += (count + 7) // 8 * (2 if _ROWS[kind] == 1 else 1)
         data = body[start:at] + events.inflated(body[at:])
         taker = self._takers.get(body[:6]) or self._bind(body[:6], group)
+        self.flags = body[6]
         taker[_ROWS[kind]](data, 0, len(data))
         group.bytes += len(data)
 
@@ -443,7 +473,7 @@ class Stream:
         elif verb.startswith("ROLLBACK TO"):  # in the log where another table's rows remain
             self._take_back(self._savepoints.get(query.text[12:].lower(), self._changes), log_pos)
         elif verb.startswith(("XA PREPARE", "XA COMMIT", "XA ROLLBACK")):
-            raise _unsupported("a two-phase (XA) transaction", log_pos)
+            raise unsupported("a two-phase (XA) transaction", log_pos)
         elif not verb.startswith("XA "):
             if self._live:
                 altered = self._statement(query, group, log_pos)
@@ -455,45 +485,15 @@ class Stream:
         """A statement that is its own transaction, or stands in one; whether it ends the group."""
         if self._name is None:
             return False
-        tables = {id: filling.form.table for id, filling in self._fillings.items()}
         name = self._name if self._name[0] is not None else (self.file, log_pos or self._payload_end)
-        steps = self._definitions.steps(query, tables, name, log_pos)
+        steps = self._definitions.steps(query, self._tables, name, log_pos)
+        if steps:
+            self.put(self._kin.take())
         for step in steps:
-            self._before += len(self._rows.order) if self._rows else 0
-            self._rows = None
-            self._takers.clear()
+            self._close_rows()
             if isinstance(step, Truncate):
                 group.truncate(step)
                 self._before += 1
             else:
                 group.steps.append(step)
         return any(not isinstance(step, Truncate) for step in steps)
-
-
-def _text(name: Name) -> str:
-    """A GTID in its product's form."""
-    one, other = name
-    if one is None:
-        return str(other)
-    return f"{one}-{other[0]}-{other[1]}" if isinstance(other, tuple) else f"{one}:{other}"
-
-
-def _last(name: Name, proof: Proof) -> Last:
-    return Last(_text(name), events.stamp(proof) if isinstance(proof, bytes) else proof)
-
-
-def _ended(packet: bytes) -> Exception:
-    """What a packet means that is no event."""
-    if packet[:1] == b"\xff":
-        return server_error(packet)
-    if packet[:1] == b"\xfe":
-        return Unreachable("the server ended the stream", why="it is shutting down, or the session was ended")
-    return malformed(f"a packet that begins with {packet[:1]!r}")
-
-
-def _unsupported(what: str, log_pos: int) -> Stopped:
-    return Stopped(
-        f"the log holds {what}, which cdcd does not read yet",
-        hint="cdcd drop, then run again, which loads anew",
-        position=log_pos,
-    )

@@ -7,8 +7,9 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from cdcd.model.reference import Action
 from cdcd.model.schema import NotCarried
-from cdcd.model.structure import Action, ForeignKey, Index, Part, Structure
+from cdcd.model.structure import ForeignKey, Index, Part, Structure
 from cdcd.model.table import Column, Table
 from connectors.mysql.ask import rows
 from connectors.mysql.login import Connection

@@ -5,8 +5,15 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from cdcd.errors import StateRefused
+from connectors.mysql import events
 from connectors.mysql.gtid import GtidSet, Passed
 from connectors.mysql.position import Domains, Gtids, Last, Offset, Place
+
+Proof = bytes | int
+"""When a transaction was first committed: microseconds since 1970, or the body of the GTID that tells it."""
+
+Name = tuple[Any, Any]
+"""Of a transaction, as Track.add takes it; (None, its place in the log) where it has no GTID."""
 
 
 class Track(Protocol):
@@ -79,3 +86,15 @@ def covers(place: Place, other: Place) -> bool:
             hint="set gtid_mode as it was, or cdcd drop and load anew",
         )
     return place.covers(other)  # type: ignore[arg-type]
+
+
+def text_of(name: Name) -> str:
+    """A GTID in its product's form."""
+    one, other = name
+    if one is None:
+        return str(other)
+    return f"{one}-{other[0]}-{other[1]}" if isinstance(other, tuple) else f"{one}:{other}"
+
+
+def last_of(name: Name, proof: Proof) -> Last:
+    return Last(text_of(name), events.stamp(proof) if isinstance(proof, bytes) else proof)

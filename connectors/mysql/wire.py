@@ -154,3 +154,12 @@ def server_error(packet: bytes) -> Exception:
     _, number = _error.unpack_from(packet)
     text = packet[9:] if packet[3:4] == b"#" else packet[3:]
     return named(number, text.decode("utf-8", "replace"))
+
+
+def ended(packet: bytes) -> Exception:
+    """What a packet means that is no event."""
+    if packet[:1] == b"\xff":
+        return server_error(packet)
+    if packet[:1] == b"\xfe":
+        return Unreachable("the server ended the stream", why="it is shutting down, or the session was ended")
+    return malformed(f"a packet that begins with {packet[:1]!r}")

@@ -16,7 +16,19 @@ from cdcd.errors import Conflict, PoisonRow, StateRefused
 from cdcd.fold import Contradiction, Net, fold
 from cdcd.log import get_logger
 from cdcd.model.change import SchemaChange
-from cdcd.model.group import INSERT, MOVE, Group, Places, Rows, TableLog, Transaction, Truncate, after
+from cdcd.model.group import (
+    INSERT,
+    MOVE,
+    Cascade,
+    Group,
+    Places,
+    Rows,
+    TableLog,
+    Transaction,
+    Truncate,
+    after,
+    size,
+)
 from cdcd.model.position import Checkpoint
 from cdcd.model.table import Table
 from cdcd.policy import STOP, Policy
@@ -24,6 +36,7 @@ from cdcd.skipped import Skips
 from connectors.mysql.alter import verify
 from connectors.mysql.bulk import Bulk
 from connectors.mysql.claim import fenced, to_text
+from connectors.mysql.derived import Derived
 from connectors.mysql.durable import AFTER, Durable, Ticket
 from connectors.mysql.empty import empty_chunks, truncate
 from connectors.mysql.exceptions import Exceptions, supersede_tables
@@ -79,6 +92,8 @@ class Writer:
         self._skips = skips or Skips()
         self._skipped: set[int] = set()  # orders whose transactions were passed over since the stored checkpoint
         self._exceptions = Exceptions(session, pipeline, policy)
+        self._derived = Derived(session, self._exceptions, self._shape)
+        self._changed_along: set[str] = set()  # tables of which foreign keys of the source's changed rows
         self._shapes: dict[str, Shape] = {}
         self._bulks: dict[str, Bulk] = {}
         self._too_wide: set[str] = set()
@@ -98,19 +113,21 @@ class Writer:
             self._transaction = places.last
             first = 0
             for step, skipped in self._skips.divide(group, places):
-                size = len(step.order) if isinstance(step, Rows) else 1
                 if isinstance(step, SchemaChange):
                     break  # these are at the end
-                if (left := self._left_of(step, size)) is None:
+                if isinstance(step, Cascade):
+                    if not self._passed:
+                        self._changed_along |= self._derived.make(step)
+                elif (left := self._left_of(step, size(step))) is None:
                     pass
                 elif skipped is not None:
                     self._pass_over(left, skipped)
                 elif isinstance(left, Rows):
-                    self._rows(left, first + size - len(left.order), places.at, position)
+                    self._rows(left, first + size(step) - len(left.order), places.at, position)
                 else:
                     truncate(self.session, left, self._shape)
                     supersede_tables(self.session, self._pipeline, [table.id for table in left.tables])
-                first += size
+                first += size(step)
             changes = group.schema_changes
             if group.unread:
                 empty_chunks(self.session, self._pipeline, group.unread, self._tables, self._shape)
@@ -129,14 +146,14 @@ class Writer:
         if self._failed:
             raise StateRefused("nothing is written after an error", hint="claim again", pipeline=self._pipeline)
 
-    def _left_of(self, step: Rows | Truncate, size: int) -> Rows | Truncate | None:
+    def _left_of(self, step: Rows | Truncate, changes: int) -> Rows | Truncate | None:
         """Without what is in already, of a transaction in which tables were altered (T-PO-4)."""
-        self._since += size
-        again = min(size, self._passed)
+        self._since += changes
+        again = min(changes, self._passed)
         self._passed -= again
         if not again:
             return step
-        return after(step, again) if isinstance(step, Rows) and again < size else None
+        return after(step, again) if isinstance(step, Rows) and again < changes else None
 
     def _make_ready(self, group: Group, whole: bool) -> None:
         """What needs statements that are not for the middle of a transaction; a group that is not `whole` opens one for
@@ -148,6 +165,8 @@ class Writer:
         if not whole:
             for table in self._tables.values():
                 self._stage(table)
+        if not whole or any(isinstance(step, Cascade) for step in group.steps):
+            self._derived.ready(self._tables)
 
     def _stage(self, table: Table) -> None:
         if table.id in self._former:
@@ -169,6 +188,7 @@ class Writer:
                 hint="run again: the stored checkpoint is what counts",
                 pipeline=self._pipeline,
             )
+        self._changed_along.clear()
         self._open = True
 
     def _commit(self, checkpoint: Checkpoint) -> Ticket:
@@ -280,6 +300,7 @@ class Writer:
 
     def carries(self, tables: Sequence[Table]) -> None:
         self._tables |= {table.id: table for table in tables}
+        self._derived.forget()
 
     def durable(self, ticket: Ticket) -> bool:
         return self._durable.holds(ticket)
@@ -294,7 +315,7 @@ class Writer:
             single = logs
         if single:
             tables = self._one_by_one(single)
-            InOrder(self.session, self._exceptions, where, position).apply(step, first, tables)
+            InOrder(self.session, self._exceptions, where, position, self._changed_along).apply(step, first, tables)
 
     def _pass_over(self, step: Rows | Truncate, place: Transaction) -> None:
         tables = self._one_by_one(step.logs.values()) if isinstance(step, Rows) else {}
@@ -331,6 +352,7 @@ class Writer:
         for bulk in self._bulks.values():
             bulk.forget()
         self._bulks.clear()
+        self._derived.forget()
         self._shapes.clear()
 
     def _shape(self, table: Table) -> Shape:

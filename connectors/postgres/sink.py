@@ -76,7 +76,7 @@ class PostgresSink:
         self._replicated = replicated
         self._refused = refused
         lists = closely or not refused.stops
-        self.facts = SinkFacts(lists_transactions=lists, keeps_exceptions=True, products=("postgresql",))
+        self.facts = SinkFacts(lists_transactions=lists, keeps_exceptions=True, derives=True, products=("postgresql",))
         self._settings = {} if commit_sync else LAZY
         self._sessions = Sessions(url, f"cdcd/{name}")
         self._epoch = 0

@@ -45,6 +45,10 @@ class Stage:
         elif self._written:
             self._session.defer(f"DELETE FROM {self.name}")
 
+    def count(self, rows: int) -> None:
+        """So many were written into it by others."""
+        self._written += rows
+
     def add(self, encoding: Encoding, rows: Sequence[bytes]) -> None:
         """Hold these rows too."""
         # Counted first: after an error, rolled back or not, it is emptied once more than needed.

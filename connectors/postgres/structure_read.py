@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from cdcd.model.reference import Action
 from cdcd.model.schema import NotCarried
-from cdcd.model.structure import Action, ForeignKey, Index, Part, Structure
+from cdcd.model.structure import ForeignKey, Index, Part, Structure
 from cdcd.model.table import Column, Table
 from connectors.postgres.ask import Asker
 from connectors.postgres.not_carried import read_not_carried

@@ -18,7 +18,7 @@ from cdcd.errors import Conflict, PoisonRow, StateRefused, Unreachable
 from cdcd.fold import Contradiction, fold
 from cdcd.log import get_logger
 from cdcd.model.change import SchemaChange
-from cdcd.model.group import DELETE, MOVE, Group, Places, Rows, TableLog, Transaction
+from cdcd.model.group import DELETE, MOVE, Cascade, Group, Places, Rows, TableLog, Transaction, size
 from cdcd.model.position import Checkpoint
 from cdcd.model.table import Table
 from cdcd.policy import Policy
@@ -26,6 +26,7 @@ from cdcd.skipped import Skips, Step
 from connectors.postgres.alter import alter
 from connectors.postgres.bulk import Bulk, TooWide
 from connectors.postgres.claim import fenced
+from connectors.postgres.derived import Derived
 from connectors.postgres.empty import empty_chunks, truncate
 from connectors.postgres.exceptions import Exceptions, supersede_tables
 from connectors.postgres.ordered import InOrder, Where
@@ -120,6 +121,8 @@ class Writer:
         self._cascading: set[int] = set()  # tables of which rows went or moved in this transaction, where cascades fire
         self._one_by_one: dict[tuple[str, str], OneByOne] = {}
         self._exceptions = Exceptions(session, pipeline, policy)
+        self._derived = Derived(session, self._exceptions, self._shape, asked=not replica)
+        self._changed_along: set[str] = set()  # tables of which foreign keys of the source's changed rows
         self._stops = Stops(session, pipeline)
         self._skips = skips or Skips()
         self._transaction: Transaction | None = None  # the source's, of which a piece was applied
@@ -142,10 +145,12 @@ class Writer:
                     self._rows(step, first, places.at, position)
                 elif isinstance(step, SchemaChange):
                     self._alter(step)
+                elif isinstance(step, Cascade):
+                    self._changed_along |= self._derived.make(step)
                 else:
                     truncate(self.session, step, self._shape, places.at(first), position)
                     supersede_tables(self.session, self._pipeline, [table.id for table in step.tables])
-                first += len(step.order) if isinstance(step, Rows) else 1
+                first += size(step)
             if group.unread and empty_chunks(
                 self.session, self._pipeline, group.unread, self._tables, self._shape, self.replica
             ):
@@ -178,6 +183,7 @@ class Writer:
             )
         self._place = row[2]
         self._cascading.clear()
+        self._changed_along.clear()
         self._open = True
 
     def _lock(self, row: str) -> tuple[Any, ...] | None:
@@ -247,6 +253,7 @@ class Writer:
         if single:
             tables = {id(one): self._single(one) for one in single}
             followed = [one.table.id for one in single if self._shape(one.table).follows & self._cascading]
+            followed += self._changed_along
             InOrder(self.session, self._exceptions, followed, where, position).apply(step, first, tables)
 
     def _pass_over(self, step: Step, place: Transaction) -> None:
@@ -299,6 +306,7 @@ class Writer:
         for known in (self._bulks, self._one_by_one):
             for name in [name for name in known if name[0] == old]:
                 known.pop(name).forget()
+        self._derived.forget()
         self._tables.pop(old, None)
         if change.new is not None:
             self._tables[change.new.id] = change.new
