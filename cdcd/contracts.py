@@ -186,7 +186,7 @@ class Source(Protocol):
         more is at hand for `timeout` seconds (a group that holds changes does not wait at all), or the next
         transaction is not covered by `stop`. Always sets `group.position`: the place before which everything is read
         when it ends between two transactions (also when nothing new came), None when it ends inside one.
-        A table that is not carried is skipped. Where the sink derives, a Cascade stands behind what changed rows unseen.
+        A table not carried is skipped. Where the sink derives, a Cascade stands behind what changed rows unseen.
         Before the first change of a carried table that no longer has the shape
         we know the group ends with SchemaChanges (ALTERED), inside a transaction too; a source that cannot tell what
         changed raises SchemaChanged. Never waits longer than `timeout`; answers the server's keepalives by itself."""

@@ -19,7 +19,7 @@ LAYERS = (
     ("model",),
     ("rows",),
     ("model.group", "facts"),
-    ("fold", "contracts", "policy", "fence"),
+    ("fold", "contracts", "policy", "fence", "cascade"),
     ("recorded", "skipped"),
     ("log", "progress"),
     ("connector",),
@@ -35,7 +35,7 @@ LAYERS = (
 """cdcd's modules, the lowest first: each imports only from layers below its own, and within its own name."""
 
 FOR_CONNECTORS = {
-    "connector", "contracts", "errors", "facts", "fold", "log", "metrics", "model", "policy",
+    "cascade", "connector", "contracts", "errors", "facts", "fold", "log", "metrics", "model", "policy",
     "recorded", "rows", "secrets", "skipped", "wake",
 }
 
