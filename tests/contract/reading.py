@@ -9,7 +9,7 @@ from typing import Any
 from cdcd.contracts import Blocks, Reading, Source
 from cdcd.model.cell import UNCHANGED
 from cdcd.model.change import SchemaChange
-from cdcd.model.group import DELETE, INSERT, MOVE, UPDATE, Group, Rows, Truncate
+from cdcd.model.group import DELETE, INSERT, MOVE, UPDATE, Cascade, Group, Rows, Truncate
 from cdcd.model.position import Checkpoint, Position
 from cdcd.model.table import Table
 from cdcd.rows import RowForm
@@ -30,8 +30,8 @@ def events(groups: Iterable[Group]) -> list[Event]:
     return [event for group in groups for step in group.steps for event in _step(step)]
 
 
-def _step(step: Rows | Truncate | SchemaChange) -> Iterator[Event]:
-    assert not isinstance(step, SchemaChange)
+def _step(step: Rows | Truncate | Cascade | SchemaChange) -> Iterator[Event]:
+    assert isinstance(step, Rows | Truncate)
     if isinstance(step, Truncate):
         yield ("truncate", tuple(table.name for table in step.tables))
         return

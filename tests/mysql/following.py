@@ -70,7 +70,7 @@ class Follower:
             elif isinstance(step, Truncate):
                 for table in step.tables:
                     self.rows[table.name].clear()
-            else:
+            elif isinstance(step, SchemaChange):
                 self.changes.append(step)
                 carried[step.old.id] = ()
                 carried |= self._change(step)
