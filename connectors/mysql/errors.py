@@ -20,6 +20,7 @@ from cdcd.errors import (
     SlotInUse,
     SlotLost,
     SnapshotLost,
+    StateRefused,
     Stopped,
     Transient,
     Unreachable,
@@ -104,20 +105,42 @@ PURGED = (
 )
 """The way out where a server has removed what was not read."""
 
+ENDED = (1236, 4052)
+"""The end of a dump; MariaDB has a number of its own for the reader that took another's place."""
+
+_HISTORY = "its log has not the history that the checkpoint was made with: was it reset, restored, or rewritten?"
+_DAMAGED = (
+    "the server cannot read its own log there, as mysqlbinlog --verify-binlog-checksum (mariadb-binlog) shows; what is "
+    "behind it is to be had by cdcd drop alone, then run again, which loads anew"
+)
 DUMP: tuple[tuple[re.Pattern[str], _Kind], ...] = (
+    (re.compile(r"purged|could not find first log file|could not find gtid state", re.I), (SlotLost, PURGED)),
     (
-        re.compile(r"purged|could not find first log file|could not find gtid state", re.I),
-        (SlotLost, PURGED),
+        re.compile(r"same server_(uuid|id)", re.I),
+        (SlotInUse, "another reader took this one's place: stop it, or give one of the pipelines another name"),
     ),
-    (re.compile(r"same server_(uuid|id)", re.I), (SlotInUse, "stop the other reader, or give this pipeline a name")),
     (
-        re.compile(r"more gtids than|not in the \w+'s binlog|position > file size|impossible position", re.I),
-        (OtherServer, "its log has not the history that the checkpoint was made with: was it reset or restored?"),
+        re.compile(r"more gtids than|not in the \w+'s binlog|position (> file size|< 4)|impossible position", re.I),
+        (OtherServer, _HISTORY),
     ),
-    (re.compile(r"max_allowed_packet", re.I), (Stopped, "raise max_allowed_packet at the source")),
+    (
+        re.compile(r"max_allowed_packet", re.I),
+        (Stopped, "raise max_allowed_packet at the source; where it is large enough, the log is damaged there"),
+    ),
+    (
+        re.compile(r"bogus data|crc check|corrupt|checksum|truncated in the|decrypt|error reading|read error", re.I),
+        (Stopped, _DAMAGED),
+    ),
+    (
+        re.compile(r"auto_position|anonymous|gtid_mode", re.I),
+        (StateRefused, "gtid_mode is not what it was: set it again, or cdcd drop, then run again, which loads anew"),
+    ),
+    (re.compile(r"binary log is not open", re.I), (Stopped, "the server keeps no log: start it with --log-bin")),
+    (re.compile(r"server_id was not set|server_id .* 0", re.I), (Stopped, "give the server a server_id that is not 0")),
+    (re.compile(r"memory allocation", re.I), (Transient, "the server is out of memory")),
     (re.compile(r"shutdown|closing the connection", re.I), (Unreachable, "")),
 )
-"""What ends a dump, by its words."""
+"""What ends a dump, by its words (rpl_binlog_sender.cc, MariaDB's sql_repl.cc); the first that fits."""
 
 _SHOWS_VALUE = re.compile(r"(?<!column )(?<!key )(?<!constraint )'(?:[^'\\]|\\.)*'")
 
@@ -125,11 +148,12 @@ _SHOWS_VALUE = re.compile(r"(?<!column )(?<!key )(?<!constraint )'(?:[^'\\]|\\.)
 def named(number: int, message: str, **where: object) -> CdcdError:
     """Our error for one of the server's."""
     text = " ".join(message.split())
-    if number == 1236:
+    if number in ENDED:
         for words, (kind, advice) in DUMP:
             if words.search(text):
                 return kind(f"the server ended the stream: {text}", why="", hint=advice, errno=number, **where)
-        return Stopped(f"the server ended the stream: {text}", why="", hint="", errno=number, **where)
+        unknown = "report this with the server's version; the position is unchanged"
+        return Stopped(f"the server ended the stream: {text}", why="", hint=unknown, errno=number, **where)
     kind, advice = BY_NUMBER.get(number, (Stopped, ""))
     if issubclass(kind, PoisonRow | Conflict):
         text = _SHOWS_VALUE.sub("'…'", text)  # a value belongs into no log

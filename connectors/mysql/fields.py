@@ -25,6 +25,7 @@ from connectors.mysql import temporal
 from connectors.mysql.charsets import decoder
 from connectors.mysql.decimals import decimal_text, size_of
 from connectors.mysql.jsonb import json_text
+from connectors.mysql.malformed import malformed
 from connectors.mysql.tablemap import Slot
 from connectors.mysql.types import BLOBS, GEOMETRIES, INTEGERS, TEXTS, Native, charset_of, native_of
 
@@ -313,6 +314,8 @@ def cells(filling: Filling, slots: Sequence[Slot]) -> list[Cell]:
         if slot.type not in TYPES.get(native.name, ()):
             raise changed(table, f"{column.name} is {column.native}, and comes as type {slot.type}")
         code, width, prefix = _layout(column, native, slot, table)
+        if not code and prefix not in (1, 2, 3, 4):
+            raise malformed(f"lengths of {prefix} bytes", table=table.id, column=column.name)
         place = places.get(column.name)
         steps = filling.steps[column.name] if place is not None else ()
         made.append(Cell(column.name, place, column.nullable, code, width, prefix, steps))

@@ -21,7 +21,7 @@ from connectors.mysql.images import Event, ImageCode
 from connectors.mysql.malformed import malformed, unsupported
 from connectors.mysql.position import Domains, Gtids, Last, Place
 from connectors.mysql.tablemap import length, name_of, parse_table_map
-from connectors.mysql.track import Name, Proof, covers, last_of, text_of, track
+from connectors.mysql.track import Name, Proof, covers, last_of, named_by, text_of, track
 from connectors.mysql.wire import LARGEST, PAD, Wire, ended
 
 LONGEST = 1 << 30
@@ -135,7 +135,7 @@ class Stream:
             if why != "dry" or not self.inside:
                 self.put(self._kin.take())
             return why
-        except (struct.error, IndexError, UnicodeDecodeError, OverflowError) as error:
+        except (struct.error, IndexError, ValueError, OverflowError) as error:
             raise malformed(f"an event is cut short or garbled ({error})") from error
         finally:
             self._leave(group)
@@ -260,6 +260,7 @@ class Stream:
         """A transaction begins; whether it is not to be read, as all that `stop` covers was."""
         if self._name is not None:
             raise malformed("a transaction begins inside of another", transaction=text_of(name))
+        name = named_by(self._track, name)
         if self._stopped():
             return True
         self._live = self.inside = self._takes(name, proof)

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 from cdcd.errors import StateRefused
 from connectors.mysql import events
 from connectors.mysql.gtid import GtidSet, Passed
+from connectors.mysql.malformed import malformed
 from connectors.mysql.position import Domains, Gtids, Last, Offset, Place
 
 Proof = bytes | int
@@ -86,6 +87,15 @@ def covers(place: Place, other: Place) -> bool:
             hint="set gtid_mode as it was, or cdcd drop and load anew",
         )
     return place.covers(other)  # type: ignore[arg-type]
+
+
+def named_by(track: Track, name: Name) -> Name:
+    """A transaction's name as `track` counts. A server without GTIDs may begin to use them while its files are read."""
+    if name[0] is not None and isinstance(track, OffsetTrack):
+        return None, text_of(name)
+    if name[0] is not None and isinstance(name[1], tuple) != isinstance(track, DomainTrack):
+        raise malformed("a GTID of the other product", transaction=text_of(name))
+    return name
 
 
 def text_of(name: Name) -> str:

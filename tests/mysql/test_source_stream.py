@@ -319,6 +319,12 @@ class TestLog:
                 reader.source.open(between, other, forms(reader.tables))
         with reading(database, checkpoint=end) as reader:
             assert reader.events() == []
+            # A server that begins to use them while it is read.
+            with setting(database, "gtid_mode", "OFF_PERMISSIVE"):
+                mine = f"SET gtid_next = 'aaaaaaaa-0000-4000-9000-{os.getpid():012}:1'"
+                session(database, mine, "INSERT INTO t (id) VALUES (4)", "SET gtid_next = 'ANONYMOUS'",
+                        "INSERT INTO t (id) VALUES (5)")  # fmt: skip
+                assert [event[2][0] for event in reader.events()] == ["4", "5"]
         assert str(end.position).endswith(str(end.position.to_json()["offset"]))
 
     @pytest.mark.failure("MY-01", "MY-25")

@@ -12,7 +12,7 @@ from connectors.mysql.collations import Collations
 from connectors.mysql.definitions import Definitions
 from connectors.mysql.fields import choose
 from connectors.mysql.gtid import NOTHING
-from connectors.mysql.position import Gtids
+from connectors.mysql.position import Domains, Gtids, Place
 from connectors.mysql.server import Server
 from connectors.mysql.stream import Stream
 from connectors.mysql.wire import PAD
@@ -72,9 +72,9 @@ def begin() -> bytes:
     return event(2, struct.pack("<IIBHH", 1, 0, 1, 0, 0) + b"d\0BEGIN")
 
 
-def table_map() -> bytes:
+def table_map(metadata: bytes = METADATA) -> bytes:
     names = b"\x01d\0\x01t\0"
-    return event(19, b"\x07" + bytes(7) + names + bytes([6]) + TYPES + bytes([len(METADATA)]) + METADATA + b"\x3e")
+    return event(19, b"\x07" + bytes(7) + names + bytes([6]) + TYPES + bytes([len(metadata)]) + metadata + b"\x3e")
 
 
 def rows(kind: int, *images: bytes) -> bytes:
@@ -103,8 +103,11 @@ def transaction(number: int) -> list[bytes]:
     ]  # fmt: skip
 
 
-def stream(bound: int = 1 << 20) -> Stream:
-    server = Server(False, (9, 7, 0), ORIGIN, True, False)
+def stream(bound: int = 1 << 20, place: Place | None = None) -> Stream:
+    """Of MySQL, or from a place of MariaDB."""
+    mariadb = isinstance(place, Domains)
+    server = Server(mariadb, (10, 11, 0) if mariadb else (9, 7, 0), ORIGIN, True, False)
     collations = Collations({45: "utf8mb4_general_ci"}, {"utf8mb4_general_ci": "utf8mb4"}, {})
     definitions = Definitions(server, lambda: collations, lambda _: None, {})
-    return Stream(Gtids(NOTHING), {TABLE.id: choose([text_form.form(TABLE)])}, bound, definitions, sums=False)
+    begun = Gtids(NOTHING) if place is None else place
+    return Stream(begun, {TABLE.id: choose([text_form.form(TABLE)])}, bound, definitions, sums=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from typing import Any, cast
 
 import pytest
@@ -12,14 +13,14 @@ from hypothesis import strategies as st
 from cdcd.errors import CdcdError, Stopped
 from cdcd.model.group import Group
 from connectors.mysql.gtid import Gtid
-from connectors.mysql.position import Gtids
+from connectors.mysql.position import Domains, Gtids, Place
 from connectors.mysql.wire import PAD, Wire
 from tests.contract.reading import events
 from tests.unit.mysql import binlog_bytes as made
 
 
-def decode(data: bytes, bound: int = 1 << 20) -> tuple[Group, str, Any]:
-    group, stream = Group(), made.stream(bound)
+def decode(data: bytes, bound: int = 1 << 20, place: Place | None = None) -> tuple[Group, str, Any]:
+    group, stream = Group(), made.stream(bound, place)
     why = stream.decode(cast(Wire, made.Held(data)), group, None)
     return group, why, stream
 
@@ -75,6 +76,23 @@ def test_a_transaction_in_one_event() -> None:
             decode(b"".join(map(made.packet, [begin, made.event(40, head + data[:-20])])))
 
 
+BEGUN = [made.gtid(1), made.begin()]
+FOUND: tuple[tuple[list[bytes], Place | None], ...] = (
+    ([made.gtid(5)], Domains({})), ([made.event(162, bytes(19))], None),
+    ([made.event(42, bytes([0, 80, 0, 2]) + b"\x01\x02" * 32 + bytes([4, 2]))], None),
+    *(([*BEGUN, made.table_map(made.METADATA[:5] + size + made.METADATA[6:]), made.rows(30, made.image(1))], None)
+      for size in (b"\0", b"\x05", b"\xff")),
+)  # fmt: skip
+"""What a fuzzer found that is guided by coverage: GTIDs of the other product, one of numbers that are no bytes, and
+documents with lengths of as many bytes as there are none of."""
+
+
+@pytest.mark.parametrize(("found", "place"), FOUND)
+def test_what_a_fuzzer_has_found(found: list[bytes], place: Place | None) -> None:
+    with pytest.raises(Stopped, match="cannot be read"):
+        decode(b"".join(map(made.packet, found)), place=place)
+
+
 @settings(max_examples=300)
 @given(st.integers(0, 6), st.data())
 def test_a_broken_event_is_a_named_error(which: int, data: st.DataObject) -> None:
@@ -93,11 +111,13 @@ def test_a_broken_event_is_a_named_error(which: int, data: st.DataObject) -> Non
 
 
 @settings(max_examples=200)
-@given(st.integers(0, 255), st.binary(max_size=200))
-def test_any_event_of_any_bytes_is_read_or_a_named_error(kind: int, body: bytes) -> None:
-    begun = [made.gtid(1), made.begin(), made.table_map()]
+@given(st.integers(0, 255), st.binary(max_size=200), st.booleans(), st.booleans())
+def test_any_event_of_any_bytes_is_read_or_a_named_error(kind: int, body: bytes, inside: bool, mariadb: bool) -> None:
+    first = made.event(162, struct.pack("<QIB", 7, 0, 0) + bytes(6)) if mariadb else made.gtid(1)
+    begun = [first, made.begin(), made.table_map()] if inside else []
+    place = Domains({}) if mariadb else None
     try:
-        decode(b"".join(map(made.packet, [*begun, made.event(kind, body), made.xid()])))
+        decode(b"".join(map(made.packet, [*begun, made.event(kind, body), made.xid()])), place=place)
     except CdcdError:
         pass
 
