@@ -103,7 +103,21 @@ def connect(url: str, *, settings: Mapping[str, str] | None = None, flags: int =
     }
     try:
         made = pymysql.connect(**arguments)
+    except RuntimeError as error:  # a library that PyMySQL would need for it
+        raise UsageError(
+            "the user logs in by a plugin that cdcd does not have",
+            why=str(error),
+            hint="ALTER USER … IDENTIFIED WITH caching_sha2_password, at MariaDB IDENTIFIED VIA mysql_native_password",
+            server=str(address),
+        ) from None
     except (pymysql.err.MySQLError, OSError) as error:
+        if "CERTIFICATE_VERIFY_FAILED" in str(error):  # to try again would not help
+            raise UsageError(
+                "the server's certificate is not one that ssl-mode takes",
+                why=str(error.args[-1]),
+                hint="have ssl-ca name the authority's certificate, and the URL the host that the server's is made for",
+                server=str(address),
+            ) from None
         raise translate(error, server=str(address)) from None
     _keep_alive(socket_of(made))
     return made
