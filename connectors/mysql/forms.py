@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from ipaddress import ip_address
+from math import isinf
 from re import compile as pattern
 from struct import pack
 from typing import Any
@@ -86,6 +87,8 @@ def _takes(column: ShapeColumn, product: str) -> _Takes:
     if name in INTEGERS or name in ("decimal", "float", "double", "year"):
         form = "b'%04d' % int(v)" if name == "year" else "v"
         takes = {**dict.fromkeys(_NUMBERS, form), "pg-text:bool": "b'1' if v == b't' else b'0'"}
+        if name == "float":  # the largest, whose shortest text is above it
+            takes["pg-text:float4"] = "v.replace(b'3.4028235e+38', b'3.4028234e+38')"
         return {**takes, CANONICAL: "$number(v)"}, {"number": _number}
     if name in _DATES:
         return _DATES[name]
@@ -139,20 +142,25 @@ def _text(value: Any) -> bytes:
     return (value if isinstance(value, str) else str(getattr(value, "text", value))).encode()
 
 
-_FRACTION = pattern(rb"\d[.eE]")
+_FRACTION = pattern(rb"\d[.eE]|\d{19}")
+"""What only a number can have that may be a double: a fraction, an exponent, or more digits than an integer has."""
 _TOKEN = pattern(rb'"(?:[^"\\]|\\.)*"|-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?')
 
 
 def exact_json(value: bytes, same: bool) -> bytes:
-    """The text, if no number in it becomes another: MySQL makes a double of each that has a fraction or an exponent.
+    """The text, if no number in it becomes another: MySQL makes a double of each that has a fraction or an exponent, or
+    is beyond 64 bits.
     `same`: it is MySQL's own text, of which nothing is to be written otherwise."""
     if _FRACTION.search(value):
         for found in _TOKEN.finditer(value):
             token = found[0]
             if token[:1] == b'"' or not _FRACTION.search(token):
                 continue
-            made = number_text(float(token))
-            if made.encode() != token and (same or Decimal(made) != Decimal(token.decode())):
+            if token.lstrip(b"-").isdigit() and -(1 << 63) <= int(token) < 1 << 64:
+                continue
+            number = float(token)
+            made = number_text(number)
+            if made.encode() != token and (same or isinf(number) or Decimal(made) != Decimal(token.decode())):
                 raise ValueError("a number in a JSON value, which the target would keep as another")
     return value
 

@@ -37,9 +37,16 @@ def fill(database: MySQLDatabase) -> None:
     )
 
 
-def everything(source: MySQLDatabase, target: Database) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
+def everything(
+    source: MySQLDatabase, target: Database | MySQLDatabase
+) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
     """The rows of each table at both ends, as plain clients read them, sorted."""
-    here = {name: source.sql("SET time_zone = '+00:00'", f"SELECT * FROM {name}") for name in TABLES}
+    here, *same = [
+        {name: end.sql("SET time_zone = '+00:00'", f"SELECT * FROM {name}") for name in TABLES}
+        for end in (source, target) if isinstance(end, MySQLDatabase)
+    ]  # fmt: skip
+    if same:
+        return _sorted(here), _sorted(same[0])
     there = {name: target.sql(f"SET timezone = 'UTC'; SELECT * FROM {source.name}.{name}") for name in TABLES}
     naive = {
         name: [tuple(v.replace(tzinfo=None) if hasattr(v, "tzinfo") else v for v in row) for row in rows]

@@ -12,19 +12,16 @@ import pytest
 
 from tests.fix_daemon import Daemon
 from tests.fix_mysql import PRODUCTS
+from tests.pairs.killing import kill
 from tests.pairs.mysql_workload import ACCOUNTS, Workload, everything, fill
 from tests.servers import Database
 from tests.servers.mysql import MySQL
 from tests.servers.mysql_database import MySQLDatabase
-from tests.servers.proxy import Direction, Message, Proxy
+from tests.servers.proxy import Proxy
 
 KILLS = 20
 BEFORE = 4
 """Kills during the load, until it is through."""
-
-
-def _is_commit(message: Message) -> bool:
-    return bool(message.sql and "COMMIT" in message.sql.upper() and "CHECKPOINTS" in message.sql.upper())
 
 
 @pytest.mark.timeout(300)
@@ -49,15 +46,7 @@ def test_twenty_kills_lose_and_double_nothing(
             workload.steady(chance.randint(3, 15))
             if number == BEFORE:
                 daemon.wait_said("consistent", 60)
-            if number > BEFORE and number % 3 == 1:
-                # The COMMIT has left the daemon and is held on its way: the target's transaction stands open.
-                target_proxy.hold(Direction.TO_SERVER, _is_commit).wait(90)
-            elif number > BEFORE and number % 3 == 2:
-                # The server has the COMMIT, its answer is held: the daemon cannot know.
-                target_proxy.delay_answer_of(r"COMMIT", 60).wait(90)
-            daemon.kill()
-            target_proxy.cut()
-            target_proxy.clear()
+            kill(daemon, target_proxy, number if number > BEFORE else 0)
             if number > BEFORE:
                 assert target_db.sql(money) == [(1000 * ACCOUNTS,)], number
             if number == 12:
