@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from cdcd.contracts import Finding
 from cdcd.errors import CdcdError
 from cdcd.model.table import Table
+from connectors.mysql.check_columns import check_columns, check_made
 from connectors.mysql.check_structure import check_structure
 from connectors.mysql.ddl import PRODUCTS
 from connectors.mysql.dialect import collation_here
@@ -52,11 +53,13 @@ def check_target(session: Session, tables: Sequence[Table], policy: str) -> list
         shape = shapes.get(table.id)
         if shape is not None:
             found += _there(session, shape)
-        elif not table.primary and settings.get("sql_require_primary_key") == "ON":
-            seen, mend = "sql_require_primary_key = ON", f"ALTER TABLE {table.id} ADD PRIMARY KEY (…)"
+        elif not table.primary and (asks := _asks_for_keys(settings)):
+            seen, mend = asks, f"ALTER TABLE {table.id} ADD PRIMARY KEY (…)"
             found.append(finding("MT-KEYLESS", f"{table.id} cannot be made: it has no primary key", seen, mend))
         if shape is not None and policy != "drop":
-            found += _keys(table, shape)
+            found += [*_keys(table, shape), *check_columns(session, table, shape)]
+        else:
+            found += check_made(session, table)
     return found
 
 
@@ -89,6 +92,15 @@ def _server(session: Session, settings: Mapping[str, str]) -> Iterator[Finding]:
         seen = ", ".join(f"{name} = {settings[name]}" for name in limits if name in settings)
         yield finding("MT-CLUSTER", "a second daemon on another node is kept out by the epoch alone, and transactions "
                       "above the cluster's limit are refused", seen, "have the URL name one node")  # fmt: skip
+
+
+def _asks_for_keys(settings: Mapping[str, str]) -> str:
+    """The setting by which the server writes to no table without a primary key; "": there is none."""
+    if settings.get("sql_require_primary_key") == "ON":
+        return "sql_require_primary_key = ON"
+    if settings.get("group_replication_group_name"):
+        return f"group_replication_group_name = {settings['group_replication_group_name']}"
+    return "wsrep_on = ON" if settings.get("wsrep_on") == "ON" else ""
 
 
 def _control(session: Session) -> Iterator[Finding]:

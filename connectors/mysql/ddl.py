@@ -157,6 +157,11 @@ def column_type(session: Session, table: Table, column: Column) -> str:
     return _native(session, column) if table.product in PRODUCTS else target_type(session, table, column)
 
 
+def bare_type(session: Session, table: Table, column: Column) -> str:
+    """The same without these."""
+    return _known_type(session, column.native) if table.product in PRODUCTS else target_type(session, table, column)
+
+
 def define_column(session: Session, table: Table, column: Column) -> str:
     type = column_type(session, table, column)
     null = "NULL" if column.nullable and column.name not in table.primary else "NOT NULL"
