@@ -43,6 +43,9 @@ def _date(year: int, month: int, day: int) -> date | XDate:
 
 
 def datetime_text(value: bytes) -> bytes:
+    if len(value) == 8 and (micros := int.from_bytes(value[5:], "big")) % 10:
+        number = int.from_bytes(value[:5], "big") & 0x7FFFFFFFFF
+        return b"%b%b.%06d" % (_day(number >> 17), _clock(number & 0x1FFFF), micros)
     number = int.from_bytes(value[:5], "big") & 0x7FFFFFFFFF
     text = _day(number >> 17) + _clock(number & 0x1FFFF)
     return text + _fraction(value[5:]) if len(value) > 5 else text
@@ -79,6 +82,9 @@ def datetime_value(value: bytes) -> datetime | XTimestamp:
 
 
 def timestamp_text(value: bytes) -> bytes:
+    if len(value) == 7 and (micros := (number := int.from_bytes(value, "big")) & 0xFFFFFF) % 10:
+        days, seconds = divmod(number >> 24, 86400)
+        return b"%b%b.%06d+00" % (_unix_day(days), _second(seconds), micros)
     days, seconds = divmod(int.from_bytes(value[:4], "big"), 86400)
     if not days and not any(value):
         raise _refused("0000-00-00 00:00:00")
@@ -137,12 +143,18 @@ def plain_date(value: bytes) -> bytes:
 
 def plain_datetime(value: bytes) -> bytes:
     number = int.from_bytes(value[:5], "big") & 0x7FFFFFFFFF
-    year, month = divmod(number >> 22, 13)
-    return b"%04d-%02d-%02d" % (year, month, number >> 17 & 31) + _clock(number & 0x1FFFF) + _fraction(value[5:])
+    return _plain_day(number >> 17) + _clock(number & 0x1FFFF) + _fraction(value[5:])
+
+
+@lru_cache(maxsize=1 << 14)
+def _plain_day(number: int) -> bytes:
+    """As _day, of any numbers."""
+    year, month = divmod(number >> 5, 13)
+    return b"%04d-%02d-%02d" % (year, month, number & 31)
 
 
 def plain_timestamp(value: bytes) -> bytes:
-    return timestamp_text(value).removesuffix(b"+00") if any(value) else b"0000-00-00 00:00:00"
+    return timestamp_text(value)[:-3] if any(value) else b"0000-00-00 00:00:00"
 
 
 PLAIN: Mapping[str, Callable[[bytes], bytes]] = {

@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from functools import lru_cache
 from struct import pack, unpack
 from typing import Any
 from uuid import UUID
@@ -100,14 +101,21 @@ def _parts(text: bytes) -> tuple[tuple[int, ...], int]:
     return numbers, int((match[7] or b"").ljust(6, b"0"))
 
 
+@lru_cache(maxsize=1 << 14)
+def _of_calendar(day: bytes) -> None:
+    """Days come again and again, so those that are none are refused by a look-up. No other part can be wrong."""
+    if isinstance(_date(day), XDate):
+        raise ValueError(f"{day.decode()} is no date of the calendar")
+
+
 def _checked(text: bytes) -> bytes:
     """The text of a date of the calendar, without zeros at the end of its fraction."""
-    numbers, _ = _parts(text)
-    try:
-        date(*numbers[:3])
-    except ValueError:
-        raise ValueError(f"{text.decode()} is no date of the calendar") from None
-    return text.rstrip(b"0").rstrip(b".") if b"." in text else text
+    _of_calendar(text[:10])
+    return _time_text(text) if text.endswith(b"0") else text
+
+
+def _timestamp_text(text: bytes) -> bytes:
+    return _checked(text) + b"+00"
 
 
 def _date(text: bytes) -> date | XDate:
@@ -147,6 +155,6 @@ def _time(text: bytes) -> Interval:
 _TEMPORAL: Mapping[str, tuple[Callable[[bytes], bytes], Callable[[bytes], Any]]] = {
     "date": (_checked, _date),
     "datetime": (_checked, _datetime),
-    "timestamp": (lambda text: _checked(text) + b"+00", _timestamp),
+    "timestamp": (_timestamp_text, _timestamp),
     "time": (_time_text, _time),
 }

@@ -90,24 +90,22 @@ def made(pieces: Iterator[bytes], code: TupleCode, counts: dict[str, int]) -> It
     null = code.form.layout.null
     converters: list[Callable[[bytes], Any]] = [code.converter(i) for i in range(len(code.form.columns))]
     newline = b"" if code.form.layout.tail.endswith(b"\n") else b"\n"
+
+    def slow(line: bytes) -> bytes:
+        fields = line.split(b"\t")
+        if len(fields) != len(converters):
+            raise malformed(f"a line of COPY of {code.table.id} has {len(fields)} fields")
+        pairs = zip(fields, converters, strict=True)
+        values = [null if field == b"\\N" else convert(unescape(field)) for field, convert in pairs]
+        return code.joined(values) + newline
+
+    make = code.compile_lines(newline)
     rest = b""
     for piece in pieces:
         lines = (rest + piece).split(b"\n")
         rest = lines.pop()
-        rows = []
-        for line in lines:
-            fields = line.split(b"\t")
-            if len(fields) != len(converters):
-                raise malformed(f"a line of COPY of {code.table.id} has {len(fields)} fields")
-            rows.append(
-                code.joined(
-                    [
-                        null if field == b"\\N" else convert(unescape(field))
-                        for field, convert in zip(fields, converters, strict=True)
-                    ]
-                )
-                + newline
-            )
+        rows: list[bytes] = []
+        make(lines, rows.append, slow)
         data = b"".join(rows)
         counts["rows"] += len(rows)
         counts["bytes"] += len(data)

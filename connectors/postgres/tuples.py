@@ -22,6 +22,8 @@ from cdcd.rows import Row, RowForm, compile_function, join_expression
 from connectors.postgres.cells import LONGEST_RUN, Cell, Run, cells_of, malformed
 from connectors.postgres.types_wire import Filling, WireType
 
+Slow = Callable[[bytes], bytes]
+
 _field = struct.Struct(">ci")
 _count = struct.Struct(">ch")
 
@@ -125,6 +127,29 @@ class TupleCode:
         fields = [f"f{place}" for place in range(len(self.form.columns))]
         expression, names = join_expression(self.form.layout, fields)
         return compile_function("join", [f"def join({', '.join(fields)}):", f"    return {expression}"], names)
+
+    def compile_lines(self, end: bytes) -> Callable[[Sequence[bytes], Callable[[bytes], None], Slow], None]:
+        """rows(lines, put, slow): the row of each line of COPY's text, `end` behind it. A line that has NULLs or
+        escapes, or a value that the sink cannot write, goes by `slow(line)`, which tells."""
+        row, used = join_expression(self.form.layout, self._field_names)
+        body = [f"{', '.join(self._field_names)}, = line.split(b'\\t')"]
+        for cell in self._cells:
+            if cell.place is not None and cell.steps:
+                body += [f"v = f{cell.place}", *(f"v = {step}" for step in cell.steps), f"f{cell.place} = v"]
+        lines = [
+            "def rows(lines, put, slow):",
+            "    for line in lines:",
+            "        if b'\\\\' in line:",
+            "            put(slow(line))",
+            "            continue",
+            "        try:",
+            *("            " + line for line in body),
+            f"            row = {row}{' + _end' if end else ''}",
+            "        except ValueError:",
+            "            row = slow(line)",
+            "        put(row)",
+        ]
+        return compile_function("rows", lines, {**self._names, **used, "_end": end})
 
     def _compile_bind(self) -> Callable[..., Callable[..., Any]]:
         """bind(ops, keys, rows, olds, mark, log, slow) → change(data, at, end, op): appends the tuple that begins
