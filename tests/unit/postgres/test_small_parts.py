@@ -226,12 +226,22 @@ class TestCopyText:
         assert unescape(field) == value
 
     def test_rows_are_made_whatever_the_pieces_are(self) -> None:
-        text = b"1\ta\\tb\n2\t\\N\n3\t\\\\N\n"
-        expected = b"{%id:1,%v:'a\\tb'}\n{%id:2,%v:null}\n{%id:3,%v:'\\\\N'}\n"
+        text = b"1\ta\\tb\n2\t\\N\n3\t\\\\N\n4\tplain\n"
+        expected = b"{%id:1,%v:'a\\tb'}\n{%id:2,%v:null}\n{%id:3,%v:'\\\\N'}\n{%id:4,%v:'plain'}\n"
         for cut in range(len(text)):
             counts = {"rows": 0, "bytes": 0}
             assert b"".join(made(iter([text[:cut], text[cut:]]), code(json_form(T)), counts)) == expected
-            assert counts == {"rows": 3, "bytes": len(expected)}
+            assert counts == {"rows": 4, "bytes": len(expected)}
+
+    @pytest.mark.parametrize("value", [b"refused", b"refuse\\d"])
+    def test_a_value_that_cannot_be_written_is_named(self, value: bytes) -> None:
+        with pytest.raises(PoisonRow, match="not that word") as caught:
+            list(made(iter([b"1\tgood\n2\t" + value + b"\n"]), code(json_form(T)), {"rows": 0, "bytes": 0}))
+        assert caught.value.where["column"] == "v"
+
+    def test_a_line_of_another_number_of_fields(self) -> None:
+        with pytest.raises(Exception, match="has 3 fields"):
+            list(made(iter([b"1\ta\tb\n"]), code(json_form(T)), {"rows": 0, "bytes": 0}))
 
     def test_which_forms_are_copys_own(self) -> None:
         assert untouched(choose([binary_form(T)], TYPES, (True,), 18))
