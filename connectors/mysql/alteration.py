@@ -14,6 +14,7 @@ from connectors.mysql.collations import Collations
 from connectors.mysql.constants import Unsure, older_rows, simple
 from connectors.mysql.convert import keeps_values
 from connectors.mysql.definition import Default, Definition, has_text, native, read_default, read_definition
+from connectors.mysql.foreign_keys import ForeignKeys
 from connectors.mysql.period import is_hidden, is_period, period
 from connectors.mysql.tokens import Dialect, NotUnderstood, Words
 from connectors.mysql.types import Native, charset_of, logical
@@ -45,7 +46,7 @@ _PARTITION_ALONE = {
     "ANALYZE", "CHECK", "COALESCE", "OPTIMIZE", "REBUILD", "REORGANIZE", "REPAIR", "REMOVE", "PARTITION",
     "SECONDARY_LOAD", "SECONDARY_UNLOAD",
 }  # fmt: skip
-_INDEX = ("INDEX", "KEY", "FULLTEXT", "SPATIAL", "FOREIGN", "CHECK")
+_INDEX = ("INDEX", "KEY", "FULLTEXT", "SPATIAL", "CHECK")
 
 
 class Alteration:
@@ -61,6 +62,7 @@ class Alteration:
         self._words = words
         self._setting = setting
         self._columns = list(table.columns)
+        self._keys = ForeignKeys(table)
         self._next = max([table.attributes, *(column.ident for column in table.columns)]) + 1
         self._collation = table.collation
         self._dropped: set[str] = set()
@@ -152,14 +154,16 @@ class Alteration:
 
     def _key(self, words: Words) -> bool:
         """An index or a constraint; whether it is one."""
-        named = words.accept("CONSTRAINT")
+        named, name = words.accept("CONSTRAINT"), ""
         if named and words.word() not in ("PRIMARY", "UNIQUE", "FOREIGN", "CHECK"):
-            words.name()
+            name = words.name()
         if words.accept("PRIMARY", "KEY"):
             self._primary = _key_columns(words)
         elif words.accept("UNIQUE"):
             words.any_of("INDEX", "KEY")
             _skip(words)
+        elif words.accept("FOREIGN"):
+            self._keys.read(words, name, self._setting.database)
         elif words.any_of(*_INDEX) or words.accept("VECTOR", "INDEX") or words.accept("VECTOR", "KEY"):
             _skip(words)
         elif named:
@@ -207,16 +211,17 @@ class Alteration:
         elif (words.word(), words.word(1)) == ("PERIOD", "FOR"):
             words.expect("PERIOD", "FOR")
             words.take("word", "name")
-        elif words.any_of("INDEX", "KEY", "CONSTRAINT"):
+        elif what := words.any_of("INDEX", "KEY", "CONSTRAINT"):
             self._if()
             name = words.name()
+            self._keys.drop(name if what == "CONSTRAINT" else "")
             if name.upper() == "PRIMARY":
                 self._no_primary = True
             elif self.table.key and not self.table.primary:
                 self._again(f"{name} may be what named its rows")
         elif words.accept("FOREIGN", "KEY") or words.accept("CHECK"):
             self._if()
-            words.name()
+            self._keys.drop(words.name())
         else:
             maybe = self._if("COLUMN")
             name = self._column_name()
@@ -427,7 +432,7 @@ class Alteration:
             self._again("what named its rows may be NULL")
         self.table = replace(
             self.table, schema=self._name[0], name=self._name[1], columns=tuple(columns), primary=primary, key=key,
-            collation=self._collation, attributes=self._next - 1,
+            collation=self._collation, attributes=self._next - 1, references=self._keys.renamed(now),
             unique=tuple(tuple(now[name] for name in its if name in now) for its in self.table.unique),
         )  # fmt: skip
 

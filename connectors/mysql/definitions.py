@@ -12,13 +12,14 @@ from itertools import starmap
 from typing import Any
 
 from cdcd.errors import SchemaChanged, Stopped
-from cdcd.model.change import SchemaChange
+from cdcd.model.change import SchemaChange, paired
 from cdcd.model.group import Truncate
 from cdcd.model.table import Column, Table
 from connectors.mysql.alteration import Alteration, Setting, Unfit
 from connectors.mysql.charsets import decoder
 from connectors.mysql.collations import Collations
 from connectors.mysql.events import Query
+from connectors.mysql.foreign_keys import followed, named, pointed, spelled
 from connectors.mysql.position import Place
 from connectors.mysql.server import Server
 from connectors.mysql.statements import (
@@ -140,14 +141,24 @@ class Definitions:
         new = replace(made.table, version=table.version + 1)
         if self._server.folds:
             new = replace(new, schema=new.schema.lower(), name=new.name.lower())
+        new = self._pointing(table, new, tables)
         if made.reload or _differs(table, new):
             yield SchemaChange(table, self._settled(new), reload=bool(made.reload))
+        for child, now in followed(table, new, tables):
+            yield SchemaChange(child, now)
         for name in made.others:
             if (other := find(name)) is not None:
                 yield _again(tables[other])
         for name in made.gone:
             if (other := find(name)) is not None:
                 yield SchemaChange(tables[other], None)
+
+    def _pointing(self, old: Table, new: Table, tables: Mapping[str, Table]) -> Table:
+        """With its foreign keys as the server has them: to itself by its new names, and each by a name."""
+        names = {was.name: now.name for was, now in paired(old, new) if was is not None and now is not None}
+        its = tuple(pointed(one, old.id, new.id, names) for one in new.references)
+        new = spelled(replace(new, references=its), tables)
+        return named(new, self._look(new.id)) if any(not one.name for one in its) else new
 
     def _settled(self, made: Table) -> Table:
         """With defaults and expressions as the catalogue writes them, where it still has the table in this shape."""
@@ -175,8 +186,12 @@ class Definitions:
             if (id := names.pop(self._folded(".".join(old)), "")) != "":
                 schema, name = (part.lower() if self._server.folds else part for part in new)
                 table = at[id]
-                at[id] = replace(table, schema=schema, name=name, version=table.version + 1)
+                its = tuple(pointed(one, table.id, f"{schema}.{name}", {}) for one in table.references)
+                at[id] = replace(table, schema=schema, name=name, references=its, version=table.version + 1)
                 names[self._folded(".".join(new))] = id
+                for child, changed in followed(table, at[id], at):
+                    yield SchemaChange(child, changed)
+                    at = {key: changed if value is child else value for key, value in at.items()}
                 yield SchemaChange(table, at[id])
 
     def _past(self, steps: Sequence[Step], tables: Mapping[str, Table], name: tuple[Any, Any]) -> Iterator[Step]:
