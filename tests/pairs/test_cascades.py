@@ -131,8 +131,9 @@ def test_where_all_is_logged(
         rows = {name: target_db.sql(f"SELECT * FROM {source.name}.{name}") for name in NAMES}
         return {name: sorted(its, key=str) for name, its in rows.items()}
 
-    # MySQL 9.7 refuses new keys of p as long as h has rows, which it would have to give them by way of k (error 1452).
-    source.sql(*TABLES, *family(1, 31), "DELETE FROM h")
+    # Without what is below k: MySQL 9.7 refuses statements for its sake when it asks the keys itself (error 1452).
+    made = [one for one in (*TABLES, *family(1, 31)) if not one.startswith(("CREATE TABLE h", "INSERT INTO h"))]
+    source.sql(*made, "CREATE TABLE h (id int PRIMARY KEY)")
     daemon = cdcd("run", "--from", source.url, "--to", target_db.url, "--name", source.name)
     daemon.wait_said("stream started", 60)
     source.sql(*ACTED, *UNASKED, "DELETE p, c FROM p JOIN c ON c.p = p.id WHERE p.id = 31")
