@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from cdcd.errors import CdcdError, Conflict, PoisonRow
+from cdcd.model.group import TableLog
 from cdcd.model.selection import Selection
+from cdcd.model.table import Table
 from cdcd.rows import RowForm
 
 Values = Mapping[str, Any]
@@ -67,6 +69,41 @@ def vague(form: RowForm, waiting: Collection[bytes], foldable: bool) -> bool:
     """Whether bytes do not tell which rows these are: only the server compares the keys, or they came otherwise."""
     prefix = identity(form, b"")
     return not foldable or not all(one.startswith(prefix) for one in waiting)
+
+
+class Waiting:
+    """The rows of which a change waits to be made, by table: their identities, as `read` tells them once; one that is
+    settled by others may stay."""
+
+    def __init__(self, read: Callable[[], Iterable[tuple[str, bytes | None]]]) -> None:
+        self._read = read
+        self._known: dict[str, set[bytes]] | None = None
+
+    def of(self, table: Table) -> set[bytes]:
+        if self._known is None:
+            self._known = {}
+            for id, its in self._read():
+                self._known.setdefault(id, set()).add(bytes(its or b""))
+        return self._known.get(table.id, set()) if table.key else set()
+
+    def add(self, table: str, its: bytes | None) -> None:
+        if self._known is not None:
+            self._known.setdefault(table, set()).add(its or b"")
+
+    def touch(self, one: TableLog, foldable: bool) -> bool:
+        """Whether one of these changes may be to such a row."""
+        waiting = self.of(one.table)
+        if not waiting or vague(one.form, waiting, foldable):
+            return bool(waiting)
+        prefix = len(identity(one.form, b""))
+        return not {known[prefix:] for known in waiting}.isdisjoint(one.keys)
+
+    def concern(self, form: RowForm, foldable: bool, *keys: bytes | None) -> bool:
+        """Whether a change may wait of a row of one of these keys."""
+        waiting = self.of(form.table)
+        if not waiting or vague(form, waiting, foldable):
+            return bool(waiting)
+        return any(key is not None and identity(form, key) in waiting for key in keys)
 
 
 class Missed(Conflict):

@@ -20,7 +20,7 @@ LAYERS = (
     ("rows",),
     ("model.group", "facts"),
     ("fold", "contracts", "policy", "fence", "cascade"),
-    ("recorded", "skipped"),
+    ("recorded", "refused", "skipped"),
     ("log", "progress"),
     ("connector",),
     ("engine",),
@@ -36,7 +36,7 @@ LAYERS = (
 
 FOR_CONNECTORS = {
     "cascade", "connector", "contracts", "errors", "facts", "fold", "log", "metrics", "model", "policy",
-    "recorded", "rows", "secrets", "skipped", "wake",
+    "recorded", "refused", "rows", "secrets", "skipped", "wake",
 }
 
 HOMES = {

@@ -13,11 +13,12 @@ import secrets
 from typing import Any
 
 from cdcd.contracts import Claim
-from cdcd.errors import CdcdError, Fenced, Transient
+from cdcd.errors import CdcdError, Transient
 from cdcd.log import get_logger
 from cdcd.model.chunk import Chunk, State
 from cdcd.model.position import Identity
 from cdcd.model.table import Table
+from cdcd.refused import fenced
 from connectors.mysql import control
 from connectors.mysql.sessions import Session
 
@@ -26,15 +27,6 @@ log = get_logger("mysql.claim")
 _LOCK_WAIT, _NO_SUCH_THREAD, _NOT_OWNER = 1205, 1094, 1095
 
 _REGISTER = "INSERT INTO cdcd.sessions (pipeline, held, epoch, connection, server) VALUES (%s, %s, %s, %s, {server})"
-
-
-def fenced(pipeline: str) -> Fenced:
-    return Fenced(
-        "another process has taken over this pipeline",
-        why="its epoch at the target was raised by another owner",
-        hint="run one daemon for a pipeline; --standby makes the other one wait",
-        pipeline=pipeline,
-    )
 
 
 def to_text(data: Any) -> str:

@@ -6,7 +6,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
-from cdcd.errors import CdcdError, StateRefused, UsageError
+from cdcd import refused
+from cdcd.errors import CdcdError
 from cdcd.log import get_logger
 from cdcd.model.schema import Statement
 from cdcd.model.table import Column, Table
@@ -92,22 +93,14 @@ def _there(session: Session, tables: Sequence[Table]) -> dict[str, Shape]:
 def _refuse_filled(session: Session, there: Mapping[str, Shape]) -> None:
     filled = [id for id, shape in there.items() if session.row(f"SELECT 1 FROM {shape.sql} LIMIT 1") is not None]
     if filled:
-        raise StateRefused(
-            f"tables at the target hold rows already: {', '.join(filled)}",
-            why="with target_tables = create, rows there are somebody else's",
-            hint="empty them, or choose target_tables = truncate or drop, which delete what is there",
-        )
+        raise refused.filled(filled)
 
 
 def _refuse_keyless(tables: Sequence[Table], there: Mapping[str, Shape]) -> None:
     for table in tables:
         if table.key and table.id in there and not there[table.id].index(table.key):
-            raise UsageError(
-                f"the target's table has no unique index on {', '.join(table.key)}",
-                why="the source names a changed or deleted row by these columns",
-                hint=f"ALTER TABLE {there[table.id].sql} ADD UNIQUE ({', '.join(map(quote, table.key))})",
-                table=table.id,
-            )
+            columns = ", ".join(map(quote, table.key))
+            raise refused.keyless(table, f"ALTER TABLE {there[table.id].sql} ADD UNIQUE ({columns})")
 
 
 def key_index(session: Session, table: Table) -> str:

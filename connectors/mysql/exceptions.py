@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 
 from cdcd.model.group import TableLog, Transaction
 from cdcd.model.table import Table
-from cdcd.policy import Policy, Refused, identity, vague
+from cdcd.policy import Policy, Refused, Waiting, identity
 from cdcd.rows import RowForm
 from connectors.mysql.claim import to_text
 from connectors.mysql.names import quote
@@ -37,23 +37,17 @@ class Exceptions:
         self.policy = policy
         self._session = session
         self._pipeline = pipeline
-        self._waiting: dict[str, set[bytes]] | None = None
+        self._waiting = Waiting(lambda: [row[:2] for row in session.rows(_OPEN, pipeline)])
 
     def waiting(self, table: Table) -> set[bytes]:
-        """The identities of the table's rows of which a change waits; one that is settled by others may stay."""
-        if self._waiting is None:
-            self._waiting = {}
-            for id, its, _ in self._session.rows(_OPEN, self._pipeline):
-                self._waiting.setdefault(id, set()).add(bytes(its or b""))
-        return self._waiting.get(table.id, set()) if table.key else set()
+        """The identities of the table's rows of which a change waits."""
+        return self._waiting.of(table)
 
     def touch(self, one: TableLog) -> bool:
-        """Whether one of these changes may be to such a row."""
-        waiting = self.waiting(one.table)
-        if not waiting or vague(one.form, waiting, one.table.foldable):
-            return bool(waiting)
-        prefix = len(identity(one.form, b""))
-        return not {known[prefix:] for known in waiting}.isdisjoint(one.keys)
+        return self._waiting.touch(one, one.table.foldable)
+
+    def concern(self, form: RowForm, *keys: bytes | None) -> bool:
+        return self._waiting.concern(form, form.table.foldable, *keys)
 
     def of_rows(self, table: OneByOne, keys: Collection[bytes]) -> list[int]:
         """The open records of changes to the rows that have these keys: by the server's own equality of keys, so that
@@ -95,16 +89,8 @@ class Exceptions:
             _RECORD, self._pipeline, where, tx, committed, refused.table, refused.op, key, row, refused.error,
             errno, refused.found, refused.identity,
         )  # fmt: skip
-        if self._waiting is not None and key is not None:
-            self._waiting.setdefault(refused.table, set()).add(refused.identity or b"")
-
-
-def concerned(exceptions: Exceptions, form: RowForm, *keys: bytes | None) -> bool:
-    """Whether a change may wait of a row of one of these keys."""
-    waiting = exceptions.waiting(form.table)
-    if not waiting or vague(form, waiting, form.table.foldable):
-        return bool(waiting)
-    return any(key is not None and identity(form, key) in waiting for key in keys)
+        if key is not None:
+            self._waiting.add(refused.table, refused.identity)
 
 
 def supersede(session: Session, records: Collection[int]) -> None:

@@ -23,8 +23,9 @@ from cdcd.log import get_logger
 from cdcd.model.change import SchemaChange
 from cdcd.model.chunk import Chunk, State
 from cdcd.model.table import Table
+from cdcd.refused import fenced
 from connectors.mysql.alter import plan_changes, verify
-from connectors.mysql.claim import fenced, to_text
+from connectors.mysql.claim import to_text
 from connectors.mysql.digest import clone_of, comment, digest, wanted
 from connectors.mysql.names import literal, quote
 from connectors.mysql.register import replace_table

@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from cdcd.contracts import Blocks
-from cdcd.errors import CdcdError, Conflict, PoisonRow, StateRefused, Transient
+from cdcd.errors import CdcdError, Conflict, PoisonRow
 from cdcd.model.chunk import Chunk
 from cdcd.model.position import Checkpoint
 from cdcd.model.table import Table
-from connectors.mysql.claim import fenced, to_text
+from cdcd.refused import fenced, not_now, other_count
+from connectors.mysql.claim import to_text
 from connectors.mysql.forms import Encoding, names_of
 from connectors.mysql.ordered import BATCH, tell
 from connectors.mysql.sessions import Session
@@ -55,12 +56,7 @@ def load_chunk(
         error.where = {"table": table.id, "chunk": chunk.number, **error.where}
         raise
     if blocks.counts["rows"] not in (0, rows):
-        raise StateRefused(
-            f"{rows} rows of {blocks.counts['rows']} were written",
-            why="something at the target keeps rows from being written",
-            table=table.id,
-            chunk=chunk.number,
-        )
+        raise other_count(chunk, rows, blocks.counts["rows"])
     session.run(_DONE, rows, blocks.counts["bytes"], pipeline, table.id, chunk.number)
     return rows
 
@@ -75,14 +71,7 @@ def _take(
         raise fenced(pipeline)
     here = session.row(_PLACE, pipeline) == (to_text(place.to_json()),)
     if state != ("unread",) or not here:
-        # A crash of the target may have taken the checkpoint back: the next claim tells.
-        elsewhere = "the stored checkpoint is not the place of its snapshot"
-        raise Transient(
-            "a chunk cannot be written now",
-            why="it is in already" if state != ("unread",) else elsewhere,
-            table=table.id,
-            chunk=chunk.number,
-        )
+        raise not_now(chunk, state == ("unread",))
 
 
 def _whole_rows(data: Iterator[bytes], size: int) -> Iterator[bytes]:

@@ -14,7 +14,7 @@ from cdcd.errors import CdcdError, Conflict, PoisonRow
 from cdcd.log import get_logger
 from cdcd.model.group import DELETE, Rows, Transaction
 from cdcd.policy import Missed, Refused, Waits, identity
-from connectors.mysql.exceptions import Exceptions, concerned, row_version, supersede
+from connectors.mysql.exceptions import Exceptions, row_version, supersede
 from connectors.mysql.sessions import Session
 from connectors.mysql.single import Change, OneByOne
 
@@ -109,7 +109,7 @@ class InOrder:
     # --- one at a time -----------------------------------------------------------------------------------------------
 
     def _concerned(self, made: Made) -> bool:
-        return concerned(self._exceptions, made.table.form, made.change.key, made.change.landing)
+        return self._exceptions.concern(made.table.form, made.change.key, made.change.landing)
 
     def _waiting(self, made: Made) -> list[int]:
         """The records of changes to its row that wait to be made."""

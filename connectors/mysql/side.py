@@ -6,8 +6,9 @@ import json
 
 from cdcd.contracts import Request
 from cdcd.model.table import Table
+from cdcd.refused import fenced
 from connectors.mysql import control
-from connectors.mysql.claim import fenced, to_text
+from connectors.mysql.claim import to_text
 from connectors.mysql.digest import clone_of
 from connectors.mysql.names import quote
 from connectors.mysql.sessions import Session

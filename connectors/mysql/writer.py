@@ -32,10 +32,11 @@ from cdcd.model.group import (
 from cdcd.model.position import Checkpoint
 from cdcd.model.table import Table
 from cdcd.policy import STOP, Policy
+from cdcd.refused import after_error, fenced, other_checkpoint
 from cdcd.skipped import Skips
 from connectors.mysql.alter import verify
 from connectors.mysql.bulk import Bulk
-from connectors.mysql.claim import fenced, to_text
+from connectors.mysql.claim import to_text
 from connectors.mysql.derived import Derived
 from connectors.mysql.durable import AFTER, Durable, Ticket
 from connectors.mysql.empty import empty_chunks, truncate
@@ -144,7 +145,7 @@ class Writer:
 
     def _refuse_after_error(self) -> None:
         if self._failed:
-            raise StateRefused("nothing is written after an error", hint="claim again", pipeline=self._pipeline)
+            raise after_error(self._pipeline)
 
     def _left_of(self, step: Rows | Truncate, changes: int) -> Rows | Truncate | None:
         """Without what is in already, of a transaction in which tables were altered (T-PO-4)."""
@@ -182,12 +183,7 @@ class Writer:
         if not held.rows:
             raise fenced(self._pipeline)
         if not stored.rows or stored.rows[0][0] != self._expected:
-            raise StateRefused(
-                "the checkpoint at the target is not the one this process stored last",
-                why="another process of this owner has gone on from there, or somebody changed it",
-                hint="run again: the stored checkpoint is what counts",
-                pipeline=self._pipeline,
-            )
+            raise other_checkpoint(self._pipeline)
         self._changed_along.clear()
         self._open = True
 

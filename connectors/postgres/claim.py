@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from cdcd.contracts import Claim
-from cdcd.errors import CdcdError, Fenced, StateRefused, Transient
+from cdcd.errors import CdcdError, StateRefused, Transient
 from cdcd.log import get_logger
 from cdcd.model.chunk import Chunk, State
 from cdcd.model.position import Identity
 from cdcd.model.table import Table
+from cdcd.refused import fenced
 from connectors.postgres import control
 from connectors.postgres.sessions import Session
 
@@ -54,15 +55,6 @@ _END = """
 SELECT pg_terminate_backend(pid) FROM pg_stat_activity
 WHERE pid = %s AND datname = current_database() AND application_name = %s
 """
-
-
-def fenced(pipeline: str) -> Fenced:
-    return Fenced(
-        "another process has taken over this pipeline",
-        why="its epoch at the target was raised by another owner",
-        hint="run one daemon for a pipeline; --standby makes the other one wait",
-        pipeline=pipeline,
-    )
 
 
 @dataclass(frozen=True, slots=True)

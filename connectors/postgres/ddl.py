@@ -6,7 +6,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-from cdcd.errors import CdcdError, StateRefused, UsageError
+from cdcd import refused
+from cdcd.errors import CdcdError
 from cdcd.log import get_logger
 from cdcd.model.schema import Statement
 from cdcd.model.table import Column, Table
@@ -69,11 +70,7 @@ def _there(session: Session, tables: Sequence[Table]) -> dict[str, Shape]:
 def _refuse_filled(session: Session, there: Mapping[str, Shape]) -> None:
     filled = [id for id, shape in there.items() if session.row(f"SELECT FROM {shape.only} LIMIT 1") is not None]
     if filled:
-        raise StateRefused(
-            f"tables at the target hold rows already: {', '.join(filled)}",
-            why="with target_tables = create, rows there are somebody else's",
-            hint="empty them, or choose target_tables = truncate or drop, which delete what is there",
-        )
+        raise refused.filled(filled)
 
 
 def make(session: Session, statement: Statement) -> None:
@@ -163,12 +160,7 @@ def _will_have_key(table: Table, shape: Shape | None, before: Sequence[Statement
 def _refuse_keyless(tables: Sequence[Table], there: Mapping[str, Shape]) -> None:
     for table in tables:
         if table.key and table.id in there and not has_key(there[table.id], table):
-            raise UsageError(
-                f"the target's table has no unique index on {', '.join(table.key)}",
-                why="the source names a changed or deleted row by these columns",
-                hint=key_index(table),
-                table=table.id,
-            )
+            raise refused.keyless(table, key_index(table))
 
 
 def has_key(shape: Shape, table: Table) -> bool:

@@ -15,7 +15,7 @@ from psycopg2.extras import Json
 from cdcd.errors import Conflict, PoisonRow
 from cdcd.model.group import TableLog, Transaction
 from cdcd.model.table import Table
-from cdcd.policy import Policy, Refused, Values, identity, vague
+from cdcd.policy import Policy, Refused, Values, Waiting
 from cdcd.rows import RowForm
 from connectors.postgres.names import quote_identifier, quote_literal
 from connectors.postgres.sessions import Session
@@ -42,32 +42,19 @@ class Exceptions:
         self.policy = policy
         self._session = session
         self._pipeline = pipeline
-        self._waiting: dict[str, set[bytes]] | None = None
+        self._waiting = Waiting(lambda: session.rows(_OPEN, (pipeline,)))
 
     # --- rows of which a change waits -----------------------------------------------------------------------------
 
     def waiting(self, table: Table) -> set[bytes]:
-        """The identities of the table's rows of which a change waits; one that is settled by others may stay."""
-        if self._waiting is None:
-            self._waiting = {}
-            for id, identity in self._session.rows(_OPEN, (self._pipeline,)):
-                self._waiting.setdefault(id, set()).add(bytes(identity or b""))
-        return self._waiting.get(table.id, set()) if table.key else set()
+        """The identities of the table's rows of which a change waits."""
+        return self._waiting.of(table)
 
     def touch(self, one: TableLog) -> bool:
-        """Whether one of these changes may be to such a row."""
-        waiting = self.waiting(one.table)
-        if not waiting or vague(one.form, waiting, foldable(one.table)):
-            return bool(waiting)
-        prefix = len(identity(one.form, b""))
-        return not {known[prefix:] for known in waiting}.isdisjoint(one.keys)
+        return self._waiting.touch(one, foldable(one.table))
 
     def concern(self, form: RowForm, *keys: bytes | None) -> bool:
-        """Whether a change may wait of a row of one of these keys."""
-        waiting = self.waiting(form.table)
-        if not waiting or vague(form, waiting, foldable(form.table)):
-            return bool(waiting)
-        return any(key is not None and identity(form, key) in waiting for key in keys)
+        return self._waiting.concern(form, foldable(form.table), *keys)
 
     def of_rows(self, shape: Shape, table: str, keys: Sequence[Values]) -> list[int]:
         """The open records of changes to the rows that have these keys."""
@@ -97,8 +84,8 @@ class Exceptions:
                 refused.sqlstate, refused.found, refused.identity,
             ),
         )  # fmt: skip
-        if self._waiting is not None and key is not None:
-            self._waiting.setdefault(refused.table, set()).add(refused.identity or b"")
+        if key is not None:
+            self._waiting.add(refused.table, refused.identity)
 
 
 _EACH = "SELECT id FROM cdcd.exceptions WHERE pipeline = %s AND table_id = %s AND state = 'open' AND key IS NOT NULL"

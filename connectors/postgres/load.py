@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 
 from cdcd.contracts import Blocks
-from cdcd.errors import CdcdError, StateRefused, Transient
+from cdcd.errors import CdcdError
 from cdcd.model.chunk import Chunk
 from cdcd.model.position import Checkpoint
 from cdcd.model.table import Table
-from connectors.postgres.claim import fenced
+from cdcd.refused import fenced, not_now, other_count
 from connectors.postgres.forms import Encoding
 from connectors.postgres.names import qualified, quote_identifier
 from connectors.postgres.sessions import Session
@@ -40,13 +40,7 @@ def load_chunk(
         raise fenced(pipeline)
     state, here = row
     if state != "unread" or not here:
-        # A crash of the target may have taken the checkpoint back: the next claim tells.
-        raise Transient(
-            "a chunk cannot be written now",
-            why="it is in already" if state != "unread" else "the stored checkpoint is not the place of its snapshot",
-            table=table.id,
-            chunk=chunk.number,
-        )
+        raise not_now(chunk, state == "unread")
     columns = ", ".join(map(quote_identifier, blocks.form.columns))
     copy = f"COPY {qualified(table)} ({columns}) FROM STDIN (FORMAT {Encoding(blocks.form).format})"
     try:
@@ -55,11 +49,6 @@ def load_chunk(
         error.where = {"table": table.id, "chunk": chunk.number, **error.where}
         raise
     if blocks.counts["rows"] not in (0, rows):
-        raise StateRefused(
-            f"{rows} rows of {blocks.counts['rows']} were written",
-            why="something at the target keeps rows from being written",
-            table=table.id,
-            chunk=chunk.number,
-        )
+        raise other_count(chunk, rows, blocks.counts["rows"])
     session.run(_DONE, {**names, "rows": rows, "bytes": blocks.counts["bytes"]})
     return rows

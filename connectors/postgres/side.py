@@ -6,8 +6,8 @@ from psycopg2.extras import Json
 
 from cdcd.contracts import Request
 from cdcd.model.table import Table
+from cdcd.refused import fenced
 from connectors.postgres import control
-from connectors.postgres.claim import fenced
 from connectors.postgres.names import quote_identifier
 from connectors.postgres.sessions import Session
 

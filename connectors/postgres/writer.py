@@ -22,10 +22,10 @@ from cdcd.model.group import DELETE, MOVE, Cascade, Group, Places, Rows, TableLo
 from cdcd.model.position import Checkpoint
 from cdcd.model.table import Table
 from cdcd.policy import Policy
+from cdcd.refused import after_error, fenced, other_checkpoint
 from cdcd.skipped import Skips, Step
 from connectors.postgres.alter import alter
 from connectors.postgres.bulk import Bulk, TooWide
-from connectors.postgres.claim import fenced
 from connectors.postgres.derived import Derived
 from connectors.postgres.empty import empty_chunks, truncate
 from connectors.postgres.exceptions import Exceptions, supersede_tables
@@ -166,7 +166,7 @@ class Writer:
 
     def _refuse_after_error(self) -> None:
         if self._failed:
-            raise StateRefused("nothing is written after an error", hint="claim again", pipeline=self._pipeline)
+            raise after_error(self._pipeline)
 
     def _begin(self) -> None:
         self.session.defer("BEGIN; SET CONSTRAINTS ALL DEFERRED")
@@ -175,12 +175,7 @@ class Writer:
         if row is None or not row[1]:
             raise fenced(self._pipeline)
         if not row[0]:
-            raise StateRefused(
-                "the checkpoint at the target is not the one this process stored last",
-                why="another process of this owner has gone on from there, or somebody changed it",
-                hint="run again: the stored checkpoint is what counts",
-                pipeline=self._pipeline,
-            )
+            raise other_checkpoint(self._pipeline)
         self._place = row[2]
         self._cascading.clear()
         self._changed_along.clear()

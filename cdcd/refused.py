@@ -1,0 +1,69 @@
+"""What every sink that keeps its state in tables refuses, in the same words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from cdcd.errors import Fenced, StateRefused, Transient, UsageError
+from cdcd.model.chunk import Chunk
+from cdcd.model.table import Table
+
+
+def fenced(pipeline: str) -> Fenced:
+    return Fenced(
+        "another process has taken over this pipeline",
+        why="its epoch at the target was raised by another owner",
+        hint="run one daemon for a pipeline; --standby makes the other one wait",
+        pipeline=pipeline,
+    )
+
+
+def after_error(pipeline: str) -> StateRefused:
+    return StateRefused("nothing is written after an error", hint="claim again", pipeline=pipeline)
+
+
+def other_checkpoint(pipeline: str) -> StateRefused:
+    return StateRefused(
+        "the checkpoint at the target is not the one this process stored last",
+        why="another process of this owner has gone on from there, or somebody changed it",
+        hint="run again: the stored checkpoint is what counts",
+        pipeline=pipeline,
+    )
+
+
+def not_now(chunk: Chunk, unread: bool) -> Transient:
+    """A crash of the target may have taken the checkpoint back: the next claim tells."""
+    elsewhere = "the stored checkpoint is not the place of its snapshot"
+    return Transient(
+        "a chunk cannot be written now",
+        why=elsewhere if unread else "it is in already",
+        table=chunk.table,
+        chunk=chunk.number,
+    )
+
+
+def other_count(chunk: Chunk, rows: int, expected: int) -> StateRefused:
+    return StateRefused(
+        f"{rows} rows of {expected} were written",
+        why="something at the target keeps rows from being written",
+        table=chunk.table,
+        chunk=chunk.number,
+    )
+
+
+def filled(tables: Iterable[str]) -> StateRefused:
+    return StateRefused(
+        f"tables at the target hold rows already: {', '.join(tables)}",
+        why="with target_tables = create, rows there are somebody else's",
+        hint="empty them, or choose target_tables = truncate or drop, which delete what is there",
+    )
+
+
+def keyless(table: Table, statement: str) -> UsageError:
+    """`statement` makes the index."""
+    return UsageError(
+        f"the target's table has no unique index on {', '.join(table.key)}",
+        why="the source names a changed or deleted row by these columns",
+        hint=statement,
+        table=table.id,
+    )
