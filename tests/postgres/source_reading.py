@@ -15,6 +15,7 @@ from cdcd.rows import Field, Layout, RowForm
 from connectors.postgres.position import Lsn
 from connectors.postgres.source import PostgresSource
 from tests.servers.database import Database
+from tests.servers.matrix import HERE
 
 NAME = "reading"
 BUILT_IN = (
@@ -26,7 +27,7 @@ Event = tuple[object, ...]
 FormOf = Callable[[Table], RowForm]
 
 
-def binary_form(table: Table, major: int = 18) -> RowForm:
+def binary_form(table: Table, major: int = HERE[1]) -> RowForm:
     """COPY's binary rows, as a PostgreSQL target takes them."""
     columns = tuple(column.name for column in table.carried)
     takes = {f"pg-binary{of}:{name}": "v" for name in (*BUILT_IN, "enum") for of in ("", f"/{major}")}
