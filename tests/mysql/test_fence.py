@@ -54,7 +54,7 @@ def test_nobody_writes_behind_it(mysql_db: MySQLDatabase, fencer: Callable[[], s
         with open_one.cursor() as cursor:
             cursor.execute("INSERT INTO t VALUES (2)")
         before = fence.activity()
-        wait_until(fence.unfinished, what="InnoDB to tell of the transaction")  # it does so ten times a second
+        wait_until(fence.unfinished, what="InnoDB to tell of the transaction", every=0.2)  # sooner it repeats itself
         (unfinished,) = fence.unfinished()
         assert unfinished.startswith("the open transaction of app (127.0.0.1") and mysql_db.name in unfinished
         assert any(one.startswith("app (") for one in fence.writers())
