@@ -242,10 +242,12 @@ class TestInterrupt:
 
         hand.form_of(hand.tables["public.t"])  # asked before the sessions are blocked
         with ThreadPoolExecutor(2) as pool:
-            running = [pool.submit(load), pool.submit(apply)]
             query = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = %s"
             oid = hand.tables["public.t"].oid
-            wait_until(lambda: target_db.admin(query, oid)[0][0] >= 2, what="both to wait")
+            running = []
+            for wanted in (load, apply):  # the other way round the load would wait for the checkpoint's row
+                running.append(pool.submit(wanted))
+                wait_until(lambda: target_db.admin(query, oid) == [(len(running),)], what=f"{wanted.__name__} to wait")
             began = time.monotonic()
             hand.sink.interrupt()
             for future in running:
