@@ -152,6 +152,7 @@ def below(tables: Mapping[str, Table], table: str) -> list[str]:
                 left.append(child.id)
     return found
 
+
 def refuse_waiting(table: Table, waits: bool) -> None:
     """`waits`: changes of the table were recorded, and not made yet."""
     if waits:

@@ -13,7 +13,7 @@ from connectors.mysql.check_structure import check_structure
 from connectors.mysql.ddl import PRODUCTS
 from connectors.mysql.dialect import collation_here
 from connectors.mysql.durable import read_places
-from connectors.mysql.findings import finding
+from connectors.mysql.findings import finding, setting
 from connectors.mysql.names import quote
 from connectors.mysql.server import version_of
 from connectors.mysql.sessions import Session
@@ -76,7 +76,7 @@ def _server(session: Session, settings: Mapping[str, str]) -> Iterator[Finding]:
     if not (at_once and (settings.get("log_bin") != "ON" or settings.get("sync_binlog") == "1")):
         seen = f"innodb_flush_log_at_trx_commit = {settings.get('innodb_flush_log_at_trx_commit')}, "
         seen += f"sync_binlog = {settings.get('sync_binlog')}"
-        mend = "SET PERSIST innodb_flush_log_at_trx_commit = 1, PERSIST sync_binlog = 1"
+        mend = setting("innodb_flush_log_at_trx_commit = 1, GLOBAL sync_binlog = 1")
         if read_places(session) == (1, 0):
             yield finding("MT-FLUSHED", "nobody can tell what a crash of the target would take back", seen, mend)
         else:
@@ -84,7 +84,7 @@ def _server(session: Session, settings: Mapping[str, str]) -> Iterator[Finding]:
     if int(settings["max_allowed_packet"]) < PACKET:
         yield finding("MT-PACKET", "rows of more than max_allowed_packet are refused",
                       f"max_allowed_packet = {settings['max_allowed_packet']}",
-                      f"SET PERSIST max_allowed_packet = {4 * PACKET}")  # fmt: skip
+                      setting(f"max_allowed_packet = {4 * PACKET}"))  # fmt: skip
     if settings.get("local_infile") != "ON":
         yield finding("MT-LOAD", "loads go by INSERT", "local_infile = OFF", "SET GLOBAL local_infile = ON")
     if settings.get("wsrep_on") == "ON" or settings.get("group_replication_group_name"):
