@@ -112,13 +112,16 @@ def verify_place(asker: Asker, server: Server, place: Place) -> GtidSet:
     if isinstance(place, Offset):
         _verify_file(place, {str(name): int(size) for name, size, *_ in asker.ask("SHOW BINARY LOGS")})
     if isinstance(place, Domains):
-        ((text,),) = asker.ask("SELECT @@GLOBAL.gtid_binlog_pos")
-        _verify_domains(place, Domains.parse(text or ""))
+        ((logged, replicated),) = asker.ask("SELECT @@GLOBAL.gtid_binlog_pos, @@GLOBAL.gtid_slave_pos")
+        _verify_domains(place, Domains.parse(logged or ""), Domains.parse(replicated or ""))
     return GtidSet({})
 
 
-def _verify_domains(stored: Domains, logged: Domains) -> None:
+def _verify_domains(stored: Domains, logged: Domains, replicated: Domains) -> None:
+    """A replica that was made from a copy has nothing in its log of a domain in which nothing has happened since."""
     for domain, (server, number) in stored.domains.items():
+        if domain not in logged.domains and replicated.holds(domain, number):
+            continue
         if not logged.holds(domain, number):
             raise _behind(f"its log is not as far as {domain}-{server}-{number}, but at {logged}")
 
