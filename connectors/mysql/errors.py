@@ -110,8 +110,8 @@ ENDED = (1236, 4052)
 
 _HISTORY = "its log has not the history that the checkpoint was made with: was it reset, restored, or rewritten?"
 _DAMAGED = (
-    "the server cannot read its own log there, as mysqlbinlog --verify-binlog-checksum (mariadb-binlog) shows; what is "
-    "behind it is to be had by cdcd drop alone, then run again, which loads anew"
+    "the log is damaged there, or was never asked for at that place: mysqlbinlog --verify-binlog-checksum "
+    "(mariadb-binlog) shows it; what is behind it is to be had by cdcd drop alone, then run again, which loads anew"
 )
 DUMP: tuple[tuple[re.Pattern[str], _Kind], ...] = (
     (re.compile(r"purged|could not find first log file|could not find gtid state", re.I), (SlotLost, PURGED)),

@@ -67,7 +67,7 @@ def test_what_ends_a_dump(mysql_db: MySQLDatabase, mysql_servers: Callable[..., 
     ahead = Gtids(GtidSet.parse(f"{own}:1-9999999")) if mysql else Domains.parse("0-77-1")
     asked: tuple[tuple[Place, type[CdcdError], str], ...] = (
         (Offset("binlog.999999", 4), SlotLost, "expire_logs"), (Offset(file, 1 << 31), OtherServer, "history"),
-        (Offset(file, 1), OtherServer, "history"), (Offset(file, 130), Stopped, "mysqlbinlog"),
+        (Offset(file, 1), OtherServer, "history"), (Offset(file, 130), Stopped, "damaged"),
         (ahead, OtherServer, "history"),
     )  # fmt: skip
     for place, kind, advice in asked:

@@ -30,7 +30,7 @@ class Writer:
 
     def __init__(self, database: MySQLDatabase) -> None:
         self.acknowledged: list[int] = []
-        self.refused = False
+        self.refused: pymysql.err.MySQLError | None = None
         self._database = database
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._write, daemon=True)
@@ -40,11 +40,11 @@ class Writer:
             while not self._stopping.wait(0.01):
                 try:
                     cursor.execute("INSERT INTO orders (n, note) VALUES (1, 'täglich')")
-                except pymysql.err.MySQLError:
-                    self.refused = True
+                    self.acknowledged.append(number := cursor.lastrowid)
+                    cursor.execute(f"UPDATE orders SET n = n + 1 WHERE id = {max(1, number - 5)}")
+                except pymysql.err.MySQLError as error:
+                    self.refused = error
                     return
-                self.acknowledged.append(cursor.lastrowid)
-                cursor.execute(f"UPDATE orders SET n = n + 1 WHERE id = {max(1, cursor.lastrowid - 5)}")
 
     def __enter__(self) -> Writer:
         self._thread.start()
