@@ -12,6 +12,7 @@ from tests.fix_daemon import Daemon
 from tests.met.pair import Pair
 from tests.met.planned import as_planned
 from tests.servers import Database
+from tests.servers.matrix import since
 from tests.servers.postgres import Postgres
 from tests.servers.roles import PASSWORDS, TARGET_REPLICA
 from tests.waiting import wait_until
@@ -289,6 +290,7 @@ def test_passwords_are_in_no_command_line(whole: Pair, tmp_path: Path, monkeypat
         assert not any(part in words for part in (password, quote(password, safe=""), password.replace("'", "\\'")))
 
 
+@since(16, "a version of which Debian brings no pg_dump")
 @pytest.mark.parametrize("found", ["none", "an older one", "one that fails"])
 def test_without_a_pg_dump_that_fits_nothing_is_started(
     whole: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, found: str
@@ -307,6 +309,7 @@ def test_without_a_pg_dump_that_fits_nothing_is_started(
     assert whole.slots() == [] and whole.target.sql("SELECT to_regclass('public.base') IS NULL") == [(True,)]
 
 
+@since(17, "a server that has no adminpack")
 def test_extensions_that_the_target_cannot_have(
     source_db15: Database, target_db: Database, cdcd: Callable[..., Daemon], monkeypatch: pytest.MonkeyPatch
 ) -> None:

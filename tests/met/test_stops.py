@@ -8,6 +8,7 @@ import pytest
 from tests.fix_daemon import Daemon
 from tests.met.pair import Pair
 from tests.servers import Database
+from tests.servers.matrix import since
 from tests.waiting import wait_until
 
 T = "CREATE TABLE t (id int PRIMARY KEY, x text); INSERT INTO t SELECT i, 'x' FROM generate_series(1, 100) i"
@@ -112,6 +113,7 @@ def test_a_slot_without_control_rows_and_the_reverse(pair: Pair) -> None:
 
 
 @pytest.mark.failure("PG-26")
+@since(16, "another server than that of 15")
 def test_another_server_and_another_database_behind_the_name(pair: Pair, source_db15: Database) -> None:
     pair.source.sql(T)
     pair.run()
