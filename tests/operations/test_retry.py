@@ -9,6 +9,7 @@ import pytest
 
 from tests.crash.following import Cdcd, words
 from tests.equality import assert_equal, wait_equal
+from tests.fix_daemon import Daemon
 from tests.operations.begun import SKIP, Run, recorded
 from tests.servers import Database
 from tests.servers.proxy import Direction, Proxy
@@ -136,11 +137,17 @@ def test_a_later_change_that_leaves_cells_out(
     assert_equal(source_db, target_db, ["public.t"])
 
 
-def more_refused(target: Database) -> None:
+def refusing(target: Database, daemon: Daemon) -> None:
+    """From now on, and until a few changes were refused."""
     before = len(states(target))
-    wait_until(lambda: len(states(target)) > before + 3, 20, "refused changes")
+    target.sql(FEW)
+    try:
+        wait_until(lambda: len(states(target)) > before + 3, 60, "refused changes")
+    except AssertionError as error:
+        raise AssertionError(f"{error}:\n{daemon.text()[-2000:]}") from None
 
 
+@pytest.mark.timeout(300)
 def test_while_a_daemon_runs(source_db: Database, target_db: Database, begun: Run, retry: Run, cdcd: Cdcd) -> None:
     """Rows that the daemon changes all the time, some of them to what the target refuses: at the end both are equal."""
     source_db.sql("INSERT INTO t SELECT i, i FROM generate_series(1, 20) i")
@@ -151,17 +158,16 @@ def test_while_a_daemon_runs(source_db: Database, target_db: Database, begun: Ru
 
     def write() -> None:
         turn = 0
-        while not stopping.wait(0.01):
+        while not stopping.wait(0.03):  # a change that is refused costs the daemon many that are not
             turn += 1
-            source_db.sql(f"UPDATE t SET n = {turn} * 37 % 200 WHERE id % 7 = {turn} % 7; DELETE FROM t WHERE id = 3;"
-                          f"INSERT INTO t VALUES (3, {turn} * 37 % 150)")  # fmt: skip
+            source_db.sql(f"UPDATE t SET n = {turn} * 37 % 110 WHERE id % 7 = {turn} % 7; DELETE FROM t WHERE id = 3;"
+                          f"INSERT INTO t VALUES (3, {turn} * 37 % 110)")  # fmt: skip
 
     writer = threading.Thread(target=write)
     writer.start()
     try:
         for _ in range(3):
-            target_db.sql(FEW)
-            more_refused(target_db)
+            refusing(target_db, daemon)
             target_db.sql(MEND)
             retry(code=None)
     finally:
