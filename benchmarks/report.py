@@ -49,7 +49,7 @@ def show(console: Console, results: Sequence[Result]) -> None:
     for heading in HEADINGS:
         table.add_column(heading, justify="left" if heading in ("work", "against", "verdict") else "right")
     for result in results:
-        style = {"aim met": "green", "met": "", "NOT MET": "red"}[result.verdict]
+        style = {"aim met": "green", "met": "", "NOT MET": "red", "not measured": "yellow"}[result.verdict]
         table.add_row(*result.cells(), style=style)
     console.print(table)
 
