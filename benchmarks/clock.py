@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 from benchmarks.servers import Pair
 from tests.servers import Database
@@ -20,13 +20,14 @@ LIMIT = 600.0
 STEP = 0.004
 
 
-class Look:
-    """Looks at one server every few milliseconds, on a connection opened before."""
+class Looking:
+    """Looks at one server every few milliseconds, on a connection that was opened before."""
 
-    def __init__(self, database: Database) -> None:
-        self._connection = connect(database.admin_url)
+    def __init__(self, connection: Any) -> None:
+        """`connection`: as PEP 249 has it, in autocommit."""
+        self._connection = connection
 
-    def __enter__(self) -> Look:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -34,31 +35,39 @@ class Look:
     ) -> None:
         self._connection.close()
 
+    def one(self, query: str, *values: object) -> Any:
+        """The first value of the first row, None where there is none."""
+        with self._connection.cursor() as cursor:
+            cursor.execute(query, values or None)
+            row = cursor.fetchone()
+            return row[0] if row else None
+
+
+class Look(Looking):
+    """At PostgreSQL."""
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(connect(database.admin_url))
+
     def begun(self, slot: str, place: str, alive: Callable[[], None]) -> float:
         """When the slot's first bytes past `place` were sent."""
         query = (
             "SELECT r.sent_lsn > %s::pg_lsn FROM pg_stat_replication r"
             " JOIN pg_replication_slots s ON s.active_pid = r.pid WHERE s.slot_name = %s"
         )
-        return until(lambda: bool(self._one(query, place, slot)), alive, f"{slot} to stream")
+        return until(lambda: bool(self.one(query, place, slot)), alive, f"{slot} to stream")
 
     def reading(self, alive: Callable[[], None]) -> float:
         """When the source began to send a COPY."""
         query = "SELECT count(*) > 0 FROM pg_stat_progress_copy WHERE command = 'COPY TO' AND bytes_processed > 0"
-        return until(lambda: bool(self._one(query)), alive, "a COPY to begin")
+        return until(lambda: bool(self.one(query)), alive, "a COPY to begin")
 
     def durable(self, alive: Callable[[], None], query: str = "SELECT count(*) = 1 FROM marker") -> float:
         """When what `query` tells of, asked at the target, has become true and durable."""
-        until(lambda: bool(self._one(query)), alive, "the end")
-        place = self._one("SELECT pg_current_wal_insert_lsn()")
+        until(lambda: bool(self.one(query)), alive, "the end")
+        place = self.one("SELECT pg_current_wal_insert_lsn()")
         flushed = "SELECT pg_current_wal_flush_lsn() >= %s::pg_lsn"
-        return until(lambda: bool(self._one(flushed, place)), alive, "the log to be flushed")
-
-    def _one(self, query: str, *values: object) -> Any:
-        with self._connection.cursor() as cursor:
-            cursor.execute(query, values or None)
-            row = cursor.fetchone()
-            return row[0] if row else None
+        return until(lambda: bool(self.one(flushed, place)), alive, "the log to be flushed")
 
 
 class Watch:

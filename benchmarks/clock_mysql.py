@@ -6,10 +6,8 @@ At the target COMMIT returns, and rows are seen, only after log and binary log w
 from __future__ import annotations
 
 from collections.abc import Callable
-from types import TracebackType
-from typing import Any
 
-from benchmarks.clock import until
+from benchmarks.clock import Looking, until
 from tests.servers.mysql_database import MySQLDatabase
 
 Alive = Callable[[], None]
@@ -21,19 +19,11 @@ _SENDS = (
 )
 
 
-class Look:
-    """Looks at one server every few milliseconds, on a connection opened before."""
+class Look(Looking):
+    """At MySQL or MariaDB."""
 
     def __init__(self, database: MySQLDatabase) -> None:
-        self._connection = database.server.connect(database.name)
-
-    def __enter__(self) -> Look:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._connection.close()
+        super().__init__(database.server.connect(database.name))
 
     def dumping(self, alive: Alive) -> float:
         """When the server began to send its log to somebody."""
@@ -50,10 +40,3 @@ class Look:
     def true(self, query: str, alive: Alive) -> float:
         """When what `query` tells of is so."""
         return until(lambda: bool(self.one(query)), alive, "the end")
-
-    def one(self, query: str) -> Any:
-        """The first value of the first row, None where there is none."""
-        with self._connection.cursor() as cursor:
-            cursor.execute(query)
-            row = cursor.fetchone()
-            return row[0] if row else None

@@ -19,15 +19,12 @@ from benchmarks.peers.debezium import Debezium
 from benchmarks.result import Ratio
 from benchmarks.rounds import Turn, rounds
 from benchmarks.servers import Pair, Servers, environment, mysql_address
-from benchmarks.tail import cdcd, written
-from deploy.demo.processes import start as spawn
+from benchmarks.tail import Alive, Command, cdcd, to_file, written
 from tests.servers import run as run_directory
 from tests.servers.mysql_database import MySQLDatabase
 from tests.servers.roles import PASSWORDS, SOURCE
 
 Say = Callable[[str], None]
-Command = tuple[list[str], Mapping[str, str]]
-Alive = Callable[[], None]
 
 COMMON = {
     "name": "bench",
@@ -107,20 +104,11 @@ def _measured(
 
 
 def _cdcd(started: Command, last: str, begun: Callable[[Alive], float]) -> float:
-    output, errors = (run_directory.directory() / f"json.{kind}" for kind in ("out", "err"))
-    with output.open("wb") as out, errors.open("wb") as err:
-        process = spawn(*started, out, err)
-
-        def alive() -> None:
-            if process.poll() not in (None, 0):
-                raise RuntimeError(f"cdcd ended with exit code {process.returncode}: {errors.read_text()[-2000:]}")
-
-        try:
-            return -begun(alive) + written(output, last.encode(), alive)
-        finally:
-            process.terminate()
-            process.wait(15)
-            output.unlink()
+    output = run_directory.directory() / "json.out"
+    try:
+        return to_file("cdcd", started, output, last.encode(), begun)
+    finally:
+        output.unlink()
 
 
 def _debezium(

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Literal
 
 from benchmarks import clock_mysql, mixed, mixed_mysql
-from benchmarks.clock import Look, Watch, place
+from benchmarks.clock import Look, place
 from benchmarks.contenders import PUBLICATION, Cdcd
 from benchmarks.result import Ratio
 from benchmarks.rounds import Turn, rounds
 from benchmarks.servers import Ends, Servers, address, mysql_address
+from benchmarks.stream import turn
 from tests.servers.roles import SOURCE
 
 Say = Callable[[str], None]
@@ -69,19 +71,7 @@ def _from_postgres(servers: Servers, kind: Kind, rows: int, runs: int) -> Iterat
             daemon.prepare(run)
         start = place(pair)
         backlog.write(pair.source)
-
-        def one(run: int) -> float:
-            backlog.reset(pair)
-            pair.checkpoint()
-            with Watch(pair) as watch:
-                daemon.start(run)
-                begun = watch.begun(daemon.slot(run), start, daemon.check)
-                ended = watch.durable(daemon.check)
-            daemon.stop(run)
-            backlog.verify(pair)
-            return ended - begun
-
-        yield one
+        yield partial(turn, pair, backlog, daemon, start)
 
 
 def copy(daemon: Cdcd) -> None:

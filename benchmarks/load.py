@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from benchmarks.clock import Watch
 from benchmarks.contenders import Cdcd
 from benchmarks.mixed import ROWS, SCHEMA, Backlog
 from benchmarks.result import Ratio
+from benchmarks.rounds import Turn, rounds
 from benchmarks.servers import Pair, Servers
 from tests.servers import Database
 from tests.servers.roles import PASSWORDS
@@ -24,21 +26,23 @@ ALL_IN = "SELECT count(*) > 0 AND bool_and(state = 'in') FROM cdcd.chunks"
 def measure(servers: Servers, rows: int, runs: int, at_least: float, aim: float, say: Say) -> Ratio:
     """In turn; both write a table that has its primary key already, since cdcd makes that before it copies."""
     work = f"full load of {rows:,} rows, one table"
-    seconds: dict[str, list[float]] = {"cdcd": [], "psql": []}
     with servers.pair() as pair:
         pair.source.sql(SCHEMA)
         pair.source.sql(f"INSERT INTO mixed {ROWS.format(first=1, last=rows)}")
         pair.source.sql("VACUUM ANALYZE mixed")
         say(work)
-        for run in range(runs):
-            order = ["cdcd", "psql"] if run % 2 == 0 else ["psql", "cdcd"]
-            for name in order:
-                pair.target.sql("DROP TABLE IF EXISTS mixed, marker")
-                pair.checkpoint()
-                took = _cdcd(pair, run) if name == "cdcd" else _psql(servers, pair)
-                Backlog.verify(pair)
-                seconds[name].append(took)
-                say(f"  {run + 1}/{runs} {name}: {took:.2f} s, {rows / took:,.0f} rows/s")
+
+        def turn(copy: Turn, run: int) -> float:
+            pair.target.sql("DROP TABLE IF EXISTS mixed, marker")
+            pair.checkpoint()
+            took = copy(run)
+            Backlog.verify(pair)
+            return took
+
+        turns = {
+            "cdcd": partial(turn, lambda run: _cdcd(pair, run)), "psql": partial(turn, lambda _: _psql(servers, pair))
+        }  # fmt: skip
+        seconds = rounds(turns, rows, runs, say)
     return Ratio(work, "psql COPY (binary) | COPY", rows, seconds, at_least, aim)
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from benchmarks import floor
 from benchmarks.clock import Watch, place
 from benchmarks.contenders import PUBLICATION, Cdcd, Contender, Native
 from benchmarks.mixed import Backlog
 from benchmarks.result import Ratio
+from benchmarks.rounds import Seconds, rounds
 from benchmarks.servers import Pair, Servers
 
 Say = Callable[[str], None]
@@ -33,27 +35,21 @@ def measure(servers: Servers, backlog: Backlog, runs: int, at_least: float, aim:
         say(f"{work}: writing the backlog")
         backlog.write(pair.source)
         end = place(pair)
-        seconds: dict[str, list[float]] = {contender.name: [] for contender in contenders}
-        for run in range(runs):
-            turn = run % len(contenders)
-            for contender in contenders[turn:] + contenders[:turn]:
-                if _hopeless(contender.name, seconds):
-                    continue
-                took = _one(pair, backlog, contender, run, start)
-                seconds[contender.name].append(took)
-                say(f"  {run + 1}/{runs} {contender.name}: {took:.2f} s, {backlog.rows / took:,.0f} rows/s")
+        turns = {contender.name: partial(turn, pair, backlog, contender, start) for contender in contenders}
+        seconds = rounds(turns, backlog.rows, runs, say, _hopeless)
         bare = floor.measure(pair, start, end)
         say(f"  pg_recvlogical, into nothing: {min(bare):.2f}–{max(bare):.2f} s")
     return Ratio(work, "logical replication", backlog.rows, seconds, at_least, aim, bare)
 
 
-def _hopeless(name: str, seconds: dict[str, list[float]]) -> bool:
+def _hopeless(name: str, seconds: Seconds) -> bool:
     """Known once all peers have had a turn. synchronous_commit = on takes minutes where each row is a transaction."""
     peers = [each[0] for other, each in seconds.items() if each and other != "cdcd"]
     return name != "cdcd" and len(peers) > 1 and bool(seconds[name]) and seconds[name][0] > HOPELESS * min(peers)
 
 
-def _one(pair: Pair, backlog: Backlog, contender: Contender, run: int, start: str) -> float:
+def turn(pair: Pair, backlog: Backlog, contender: Contender, start: str, run: int) -> float:
+    """Seconds from the first byte past `start` to the durable end."""
     backlog.reset(pair)
     pair.checkpoint()
     with Watch(pair) as watch:
