@@ -32,6 +32,8 @@ SESSION: Mapping[str, str] = MappingProxyType(
         "net_read_timeout": "28800",
         "wait_timeout": "28800",
         "lock_wait_timeout": "2",
+        # SHOW CREATE TABLE is read by ourselves.
+        "sql_quote_show_create": "1",
     }
 )
 """What every session sets; the values are SQL."""

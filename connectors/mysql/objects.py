@@ -75,7 +75,6 @@ def read_not_carried(connection: Connection, tables: Sequence[Table]) -> list[No
 def show(connection: Connection, table: Table) -> Created:
     """The table as the server says that it is made, whatever its sql_mode is."""
     try:
-        rows(connection, "SET SESSION sql_quote_show_create = 1")
         ((_, text, *_),) = rows(connection, f"SHOW CREATE TABLE {quote_table(table)}")
         made = take_apart(text)
     except ValueError as error:

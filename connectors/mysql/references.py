@@ -24,7 +24,6 @@ _UNSEEN = (1142, 1146)
 
 def read_references(connection: Connection, table: Table) -> tuple[Reference, ...]:
     try:
-        rows(connection, "SET SESSION sql_quote_show_create = 1")
         ((_, text, *_),) = rows(connection, f"SHOW CREATE TABLE {quote_table(table)}")
     except pymysql.err.MySQLError as error:
         if error.args and error.args[0] in _UNSEEN:
