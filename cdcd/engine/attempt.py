@@ -277,9 +277,8 @@ class Attempt:
             # A snapshot that is under way knows nothing of what joins, or is emptied, only now.
             self._side.told = self._evolve.count
             self._evolve.step(self._side.survey, reader)
-            known = set(self._ledger.tables)
-            if join.step(self._side.candidates):
-                self._read_again_below(self._ledger.tables.keys() - known, reader)
+            if joined := join.step(self._side.candidates):
+                self._read_again_below({table.id for table in joined}, reader)
                 self._note_chunks()
                 self._finished = False
             self._grant_wishes(reader)

@@ -42,21 +42,21 @@ class Join:
     def busy(self) -> bool:
         return self._order is not None
 
-    def step(self, candidates: Sequence[Table]) -> bool:
-        """`candidates`: the selected tables the source has now. True when tables have just joined."""
+    def step(self, candidates: Sequence[Table]) -> Sequence[Table]:
+        """`candidates`: the selected tables the source has now. Those that have just joined."""
         if self._order is None:
             known = self._ledger.tables
             oids = {table.oid for table in known.values()} - {0}  # one that was renamed is no new one
             new = [t for t in candidates if t.id not in known and t.oid not in oids]
             self._begin([table for table in new if (table.id, table.oid) not in self._refused])
-            return False
+            return ()
         if not self._order.done:
-            return False
+            return ()
         self._order = None
         self._ledger.add(self._tables, self._chunks)
         self._source.publish(list(self._ledger.tables.values()))
         log.info("tables joined", tables=[table.id for table in self._tables])
-        return True
+        return self._tables
 
     def _begin(self, tables: list[Table]) -> None:
         self._tables = [table for table in tables if self._fit(table)]
