@@ -32,21 +32,15 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Consequence:
-    """What a foreign key of `child` makes of a batch. `sets`: column → its place among the batch's columns, of which it
-    gets the new value, or None: NULL; empty: rows are deleted. `then`: the batch that this makes, if anybody asks."""
+    """What a foreign key of `child` makes of a batch. `matches`: each column of the key, and the place of the batch's
+    column that it equals. `sets`: column → the place of the batch's column of which it gets the new value, or None:
+    NULL; empty: rows are deleted. `then`: the batch that this makes, if anybody asks."""
 
     batch: Batch
     child: Table
-    reference: Reference
+    matches: Sequence[tuple[str, int]]
     sets: Mapping[str, int | None]
     then: Batch | None
-
-    @property
-    def matches(self) -> list[tuple[str, int]]:
-        """Column of the child, and place of the batch's column that it equals."""
-        there = self.reference.other_columns
-        places = [self.batch.columns.index(name) for name in there]
-        return list(zip(self.reference.columns, places, strict=True))
 
 
 Told = tuple[int, bytes, bytes | None]
@@ -115,19 +109,18 @@ def _consequence(
     batch: Batch, child: Table, reference: Reference, family: Sequence[Table], numbers: Iterator[int]
 ) -> Consequence | None:
     action = reference.on_update if batch.moved else reference.on_delete
+    places = [batch.columns.index(name) for name in reference.other_columns]
+    matches = list(zip(reference.columns, places, strict=True))
     if action == "set null":
         sets: dict[str, int | None] = dict.fromkeys(reference.columns)
     elif action != "cascade":
         return None
-    elif batch.moved:
-        places = [batch.columns.index(name) for name in reference.other_columns]
-        sets = dict(zip(reference.columns, places, strict=True))
     else:
-        sets = {}
+        sets = dict(matches) if batch.moved else {}
     asked = referred(family, child.id)
     concerned = asked and (not sets or not sets.keys().isdisjoint(asked))
     then = Batch(next(numbers), child, asked, bool(sets)) if concerned else None
-    return Consequence(batch, child, reference, sets, then)
+    return Consequence(batch, child, matches, sets, then)
 
 
 def referring(family: Iterable[Table], table: str) -> Iterator[tuple[Table, Reference]]:

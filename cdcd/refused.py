@@ -18,6 +18,19 @@ def fenced(pipeline: str) -> Fenced:
     )
 
 
+def without_checkpoint(pipeline: str) -> StateRefused:
+    return StateRefused(f"pipeline {pipeline} was never started", why="it has no checkpoint")
+
+
+def applies(pipeline: str) -> Transient:
+    """A retry waited for its checkpoint's row as long as it may."""
+    return Transient(
+        f"pipeline {pipeline} applies a transaction for longer than 30 s",
+        why="no change is made again in the middle of one",
+        hint="run it again when that is through: see `cdcd status`",
+    )
+
+
 def after_error(pipeline: str) -> StateRefused:
     return StateRefused("nothing is written after an error", hint="claim again", pipeline=pipeline)
 

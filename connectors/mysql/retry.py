@@ -12,12 +12,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from cdcd.errors import CdcdError, Conflict, PoisonRow, StateRefused, Transient
+from cdcd.errors import CdcdError, Conflict, PoisonRow, Transient
 from cdcd.model.retried import Retried
 from cdcd.model.table import Table
 from cdcd.policy import Values
 from cdcd.recorded import Left, Net, Recorded
 from cdcd.recorded import retry as make_again
+from cdcd.refused import applies, without_checkpoint
 from connectors.mysql import control
 from connectors.mysql.charsets import encoder
 from connectors.mysql.claim import read_tables
@@ -71,15 +72,11 @@ def retry(url: Callable[[], str], pipeline: str, home: str, overwrite: bool) -> 
 def _lock(session: Session, pipeline: str) -> None:
     try:
         if session.row(_LOCK, pipeline) is None:
-            raise StateRefused(f"pipeline {pipeline} was never started", why="it has no checkpoint")
+            raise without_checkpoint(pipeline)
     except Transient as error:
         if error.where.get("errno") != _LOCK_WAIT:
             raise
-        raise Transient(
-            f"pipeline {pipeline} applies a transaction for longer than 30 s",
-            why="no change is made again in the middle of one",
-            hint="run it again when that is through: see `cdcd status`",
-        ) from None
+        raise applies(pipeline) from None
     if session.row(_UNDER_WAY, pipeline) is not None:
         raise Transient(
             f"pipeline {pipeline} is in the middle of a change of tables",

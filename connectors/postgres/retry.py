@@ -13,12 +13,13 @@ from typing import Any
 
 from psycopg2.extras import Json
 
-from cdcd.errors import CdcdError, Conflict, PoisonRow, StateRefused, Transient
+from cdcd.errors import CdcdError, Conflict, PoisonRow, Transient
 from cdcd.model.retried import Retried
 from cdcd.model.table import Table
 from cdcd.policy import Values
 from cdcd.recorded import Left, Net, Recorded
 from cdcd.recorded import retry as make_again
+from cdcd.refused import applies, without_checkpoint
 from connectors.postgres import control
 from connectors.postgres.claim import read_tables
 from connectors.postgres.exceptions import by_key, row_version
@@ -67,15 +68,11 @@ def retry(url: Callable[[], str], pipeline: str, overwrite: bool) -> list[Retrie
 def _lock(session: Session, pipeline: str) -> None:
     try:
         if session.row(_LOCK, (pipeline,)) is None:
-            raise StateRefused(f"pipeline {pipeline} was never started", why="it has no checkpoint")
+            raise without_checkpoint(pipeline)
     except Transient as error:
         if error.where.get("sqlstate") != "55P03":
             raise
-        raise Transient(
-            f"pipeline {pipeline} applies a transaction for longer than 30 s",
-            why="no change is made again in the middle of one",
-            hint="run it again when that is through: see `cdcd status`",
-        ) from None
+        raise applies(pipeline) from None
 
 
 class TableHere:
