@@ -12,7 +12,7 @@ from tests.fix_daemon import Daemon
 from tests.met.pair import Pair
 from tests.met.test_stops import stopped
 from tests.servers import Database
-from tests.servers.matrix import HERE, since
+from tests.servers.matrix import has, since
 
 BIG = "repeat(md5(i::text), 70)"
 
@@ -65,7 +65,7 @@ def change(tables: list[str]) -> str:
 @pytest.mark.failure("PG-20", "T-DE-9")
 def test_identities_generated_columns_and_inheritance(pair: Pair) -> None:
     """All that a source may have, into tables that cdcd makes."""
-    newest = HERE >= (18, 18)
+    newest = has(18)
     keyed = [*KEYED, *(["g_virtual"] if newest else [])]
     pair.source.sql(KINDS + (ONLY_18 if newest else ""))
     pair.target.sql("CREATE DOMAIN must AS text NOT NULL")

@@ -4,12 +4,12 @@ import pytest
 
 from tests.met.pair import Pair
 from tests.servers.address import connect
-from tests.servers.matrix import HERE
+from tests.servers.matrix import has
 from tests.waiting import wait_until
 
 TIMEOUTS = (
     "statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout", "idle_session_timeout",
-    *(["transaction_timeout"] if HERE >= (17, 17) else []),
+    *(["transaction_timeout"] if has(17) else []),
 )  # fmt: skip
 
 

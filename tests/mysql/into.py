@@ -11,7 +11,6 @@ from tests.crash.following import Cdcd
 from tests.servers import Database
 from tests.servers.mysql_database import MySQLDatabase
 
-SKIP = ("--on-error", "skip", "--on-conflict", "skip")
 KINDS = """
 CREATE TABLE t (id int PRIMARY KEY, n int, name varchar(20), raw bytea, at timestamptz, body text);
 ALTER TABLE t ALTER body SET STORAGE EXTERNAL;

@@ -8,7 +8,8 @@ from collections.abc import Callable
 import pytest
 
 from tests.crash.following import Cdcd
-from tests.mysql.into import KINDS, SKIP, Into, assert_same, mend, refuse
+from tests.mysql.into import KINDS, Into, assert_same, mend, refuse
+from tests.operations.begun import CHANGES, SKIP
 from tests.servers import Database
 from tests.servers.mysql import MySQL
 from tests.servers.mysql_database import MySQLDatabase
@@ -45,13 +46,8 @@ def test_what_was_refused_is_made_when_the_target_takes_it(
     target.sql("ALTER TABLE t MODIFY name varchar(8) CHARACTER SET latin1")
     source_db.sql("INSERT INTO t VALUES (20, 1000, E'é''\\\\\\t', '\\x275c0a09ff'), (21, 1000, 'too long, é', NULL)")
     source_db.sql("UPDATE t SET n = 1000 WHERE id = 1; UPDATE t SET n = 2000, name = 'é€' WHERE id = 1")
-    source_db.sql("UPDATE t SET id = 30, n = 3000 WHERE id = 3")
-    source_db.sql("UPDATE t SET name = 'moved' WHERE id = 30")
-    source_db.sql("INSERT INTO t VALUES (40, 4000); DELETE FROM t WHERE id = 40")
-    source_db.sql("UPDATE t SET n = 1000 WHERE id = 5")
-    source_db.sql("UPDATE t SET n = 5 WHERE id = 5")
-    source_db.sql("UPDATE t SET n = 1000 WHERE id = 6")
-    source_db.sql("DELETE FROM t WHERE id = 6")
+    for change in CHANGES:
+        source_db.sql(change)
     source_db.sql("INSERT INTO keyless VALUES (1000, 'y', '\\xff'), (1000, 'y', '\\xff'), (2000, 'z', NULL)")
     source_db.sql("DELETE FROM keyless WHERE a = 2000")
     pipeline.run(*SKIP)

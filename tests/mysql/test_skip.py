@@ -8,7 +8,8 @@ from collections.abc import Callable
 import pytest
 
 from tests.crash.following import Cdcd
-from tests.mysql.into import KINDS, SKIP, Into, assert_same, mend, refuse
+from tests.mysql.into import KINDS, Into, assert_same, mend, refuse
+from tests.operations.begun import SKIP
 from tests.operations.test_skip import in_one
 from tests.servers import Database
 from tests.servers.mysql import MySQL

@@ -20,6 +20,13 @@ CREATE TABLE other (id int PRIMARY KEY);
 CREATE TABLE keyless (a int, b text);
 ALTER TABLE keyless REPLICA IDENTITY FULL;
 """
+CHANGES = (
+    "UPDATE t SET id = 30, n = 3000 WHERE id = 3", "UPDATE t SET name = 'moved' WHERE id = 30",
+    "INSERT INTO t VALUES (40, 4000); DELETE FROM t WHERE id = 40", "UPDATE t SET n = 1000 WHERE id = 5",
+    "UPDATE t SET n = 5 WHERE id = 5", "UPDATE t SET n = 1000 WHERE id = 6", "DELETE FROM t WHERE id = 6",
+)  # fmt: skip
+"""Of rows of which another change waits; the last ones make the rows 5 and 6 right. Each is for itself."""
+
 CANARY = "canary-8817"
 
 Run = Callable[..., Any]

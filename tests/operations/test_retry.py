@@ -10,7 +10,7 @@ import pytest
 from tests.crash.following import Cdcd, words
 from tests.equality import assert_equal, wait_equal
 from tests.fix_daemon import Daemon
-from tests.operations.begun import SKIP, Run, recorded
+from tests.operations.begun import CHANGES, SKIP, Run, recorded
 from tests.servers import Database
 from tests.servers.proxy import Direction, Proxy
 from tests.waiting import wait_until
@@ -59,13 +59,8 @@ def test_what_was_refused_is_made_when_the_target_takes_it(
     target_db.sql("ALTER TABLE t ALTER name TYPE varchar(5); ALTER TABLE keyless ADD CONSTRAINT few CHECK (a < 100)")
     source_db.sql("INSERT INTO t VALUES (20, 1000, 'x'), (21, 1000, 'too long')")
     source_db.sql("UPDATE t SET n = 1000 WHERE id = 1; UPDATE t SET n = 2000, m = 'glad' WHERE id = 1")
-    source_db.sql("UPDATE t SET id = 30, n = 3000 WHERE id = 3")
-    source_db.sql("UPDATE t SET name = 'moved' WHERE id = 30")
-    source_db.sql("INSERT INTO t VALUES (40, 4000); DELETE FROM t WHERE id = 40")
-    source_db.sql("UPDATE t SET n = 1000 WHERE id = 5")
-    source_db.sql("UPDATE t SET n = 5 WHERE id = 5")
-    source_db.sql("UPDATE t SET n = 1000 WHERE id = 6")
-    source_db.sql("DELETE FROM t WHERE id = 6")
+    for change in CHANGES:
+        source_db.sql(change)
     source_db.sql("INSERT INTO keyless VALUES (1000, 'y'), (1000, 'y'), (2000, 'z')")
     source_db.sql("DELETE FROM keyless WHERE a = 2000")
     begun(*SKIP)

@@ -18,7 +18,7 @@ from connectors.postgres.source import PostgresSource
 from tests.servers import Database, Postgres, make_roles
 from tests.servers.address import connect
 from tests.servers.database import make_source
-from tests.servers.matrix import HERE, since
+from tests.servers.matrix import has, since
 
 NAME = "checked"
 
@@ -47,7 +47,7 @@ MENDED = {
     "PG-PUBLICATION-KINDS": "ALTER PUBLICATION mine SET (publish = 'insert, update, delete')",
     "PG-PUBLICATION-ROOT": "ALTER PUBLICATION mine SET (publish_via_partition_root = false)",
 }
-if HERE >= (18, 18):
+if has(18):
     MENDED["PG-PUBLICATION-GENERATED"] = "ALTER PUBLICATION mine SET (publish_generated_columns = stored)"
 COMPUTED, FULL = "n int GENERATED ALWAYS AS (a + 1)", "ALTER TABLE it REPLICA IDENTITY FULL"
 COMPARES = since(18, "a server that refuses changes for want of a published column")

@@ -17,9 +17,14 @@ HERE: Pair = (int(os.environ.get("CDCD_HERE", "18")),) * 2
 """Where a test does not say: 18, or what CDCD_HERE says."""
 
 
+def has(version: int) -> bool:
+    """Whether what came with this version is there, where a test does not say."""
+    return min(HERE) >= version
+
+
 def since(version: int, what: str) -> pytest.MarkDecorator:
     """`what` the test is of came with this version of PostgreSQL."""
-    return pytest.mark.skipif(HERE[0] < version, reason=f"{what}: not before PostgreSQL {version}")
+    return pytest.mark.skipif(not has(version), reason=f"{what}: not before PostgreSQL {version}")
 
 
 RING: tuple[Pair, ...] = tuple(zip(OTHERS, (*OTHERS[1:], OTHERS[0]), strict=True))

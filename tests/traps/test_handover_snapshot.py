@@ -20,7 +20,7 @@ from connectors.postgres import export
 from tests.contract.reading import events, open_at, read, rows_of
 from tests.servers.address import connect
 from tests.servers.database import Database, make_source
-from tests.servers.matrix import HERE
+from tests.servers.matrix import has
 from tests.servers.proxy import Proxy
 from tests.traps.conftest import Sources
 from tests.traps.handled import Handled
@@ -189,7 +189,7 @@ class TestTheConnection:
         """Off: time-outs in connect.SESSION, or SESSION_17: the keeper is idle in a transaction for longer."""
         source_db.sql("CREATE TABLE t (id int PRIMARY KEY); INSERT INTO t VALUES (1)")
         names = ["idle_in_transaction_session_timeout", "statement_timeout"]
-        for name in names + (["transaction_timeout"] if HERE >= (17, 17) else []):
+        for name in names + (["transaction_timeout"] if has(17) else []):
             source_db.admin(f'ALTER ROLE {source_db.role} IN DATABASE "{source_db.name}" SET {name} = 300')
         source = open_source(source_db)
         snapshot, (table,) = prepared(source, "t")
