@@ -111,7 +111,6 @@ class Reader:
         in; `gone`: tables of before that are not there, or not under that name."""
 
         def go_on() -> bool:
-            self.generation += 1
             for table in gone:
                 self._judge.forget(table)
             if forms:

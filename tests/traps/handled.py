@@ -28,7 +28,8 @@ class Hands:
     """What a test does to a source. `cuts`: where a table is cut into chunks. `reading`, `asking`: while it is not set,
     the stream stands, or no snapshot is asked for. `before_snapshot`, `after_snapshot`: called when one is asked for,
     and when it is there; `before_read`: in each loader, before it reads a chunk. `snapshots`, `read`: what was done;
-    `turns`: how often the reader has read, or rested; `wishes`: how often some were found since there were none."""
+    `turns`: how often the reader has read, or rested; `surveys`: how often the tables were looked at; `wishes`: how
+    often some were found since there were none."""
 
     def __init__(self) -> None:
         self.cuts: dict[str, tuple[str, list[str]]] = {}
@@ -40,6 +41,7 @@ class Hands:
         self.before_snapshot: Callable[[], object] = lambda: None
         self.after_snapshot: Callable[[], object] = lambda: None
         self.turns = 0
+        self.surveys = 0
         self.wishes = 0
         self.snapshots = 0
         self.read: list[tuple[str, int]] = []
@@ -108,6 +110,11 @@ class _Handled(PostgresSource):
     def rest(self, timeout: float) -> None:
         super().rest(timeout)
         self.hands.turns += 1
+
+    def survey(self) -> Any:
+        found = super().survey()
+        self.hands.surveys += 1
+        return found
 
 
 class _Watched(PostgresSink):

@@ -13,6 +13,7 @@ from tests.traps.handled import Handled
 from tests.traps.pipeline import Pipeline
 from tests.traps.sessions import commit
 from tests.traps.test_schema import T, alike
+from tests.waiting import wait_until
 
 SETUP = """
 CREATE TABLE t (id int PRIMARY KEY, a text, n int);
@@ -97,6 +98,27 @@ def test_with_half_of_the_table_unread(
                    else "DELETE FROM t WHERE id IN (3, 70)")  # fmt: skip
             commit(source_db, "UPDATE t SET id = -id WHERE id IN (4, 71)")
         pipeline.hands.asking.set()
+        alike(pipeline)
+
+
+def test_made_again_and_looked_at_under_each_snapshot(source_db: Database, target_db: Database) -> None:
+    """What was seen under a snapshot that is of no use is heeded before the next is asked for, which would be of none
+    either. Off: reading on after a snapshot counts as a change that was taken up, and no look is ever heeded."""
+    source_db.sql(SETUP)
+    pipeline = Handled(source_db, target_db, chunks_per_snapshot=1, table_poll=0.7)  # a snapshot is there before a look
+    hands = pipeline.hands
+    hands.cuts[T] = ("id", ["50"])
+    hands.asking.clear()
+
+    def looked_at() -> None:
+        before = hands.surveys
+        wait_until(lambda: hands.surveys > before, 10, "another look")
+
+    hands.after_snapshot = looked_at
+    with pipeline:
+        pipeline.until(lambda: pipeline.states(T) == ["in", "unread"], "the first chunk")
+        source_db.sql("DROP TABLE t;" + SETUP.replace("a text", "a text, c int"))
+        hands.asking.set()
         alike(pipeline)
 
 
