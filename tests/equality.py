@@ -6,6 +6,7 @@ an equality. Rows are unordered; doubles count.
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from contextlib import closing
 from typing import Any, Protocol
 
 import psycopg2
@@ -33,15 +34,63 @@ class Side(Protocol):
     def admin_url(self) -> str: ...
 
 
-def _query(side: Side, text: str, params: Sequence[object] | None = None) -> Rows:
-    connection = connect(side.admin_url)
-    try:
-        with connection.cursor() as cursor:
-            cursor.execute(SETTINGS)
-            cursor.execute(text, params)
-            return cursor.fetchall() if cursor.description else []
-    finally:
-        connection.close()
+class Look:
+    """A session at a side, made at the first question, and made anew once it has been ended. Close it."""
+
+    def __init__(self, side: Side) -> None:
+        self.side = side
+        self._connection: psycopg2.extensions.connection | None = None
+
+    def ask(self, text: str, params: Sequence[object] | None = None) -> Rows:
+        if self._connection is None or self._connection.closed:
+            self._connection = connect(self.side.admin_url)
+            self._connection.cursor().execute(SETTINGS)
+        try:
+            with self._connection.cursor() as cursor:
+                cursor.execute(text, params)
+                return cursor.fetchall() if cursor.description else []
+        except (psycopg2.OperationalError, psycopg2.InterfaceError):
+            self.close()
+            raise
+
+    def columns(self, table: str) -> list[str]:
+        """The names of a table's columns, in order."""
+        found = self.ask(
+            "SELECT a.attname FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid"
+            " JOIN pg_namespace n ON n.oid = c.relnamespace"
+            " WHERE n.nspname = %s AND c.relname = %s AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum",
+            _split(table),
+        )
+        if not found:
+            raise AssertionError(f"{self.side.name} has no table {table}")
+        return [row[0] for row in found]
+
+    def rows(self, table: str, names: Sequence[str]) -> str:
+        """A query for the rows of a table as text, one column named r; children by inheritance are tables of their
+        own."""
+        found = self.ask(
+            "SELECT format('%%s%%I.%%I', CASE c.relkind WHEN 'p' THEN '' ELSE 'ONLY ' END, n.nspname, c.relname)"
+            " FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = %s AND c.relname = %s",
+            _split(table),
+        )
+        if not found:
+            raise AssertionError(f"{self.side.name} has no table {table}")
+        return f"SELECT ROW({self.quoted(*names)})::text AS r FROM {found[0][0]}"
+
+    def quoted(self, *names: str) -> str:
+        assert self._connection is not None
+        return ", ".join(quote_ident(name, self._connection) for name in names)
+
+    def digest(self, table: str, names: Sequence[str]) -> tuple[Any, ...]:
+        return self.ask(
+            "SELECT count(*), sum(hashtextextended(r, 0)::numeric), sum(hashtextextended(r, 17)::numeric)"
+            f" FROM ({self.rows(table, names)}) t",
+        )[0]
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+        self._connection = None
 
 
 def _split(table: str) -> tuple[str, str]:
@@ -49,49 +98,16 @@ def _split(table: str) -> tuple[str, str]:
     return schema or "public", name
 
 
-def _quoted(side: Side, *names: str) -> str:
-    connection = connect(side.admin_url)
-    try:
-        return ", ".join(quote_ident(name, connection) for name in names)
-    finally:
-        connection.close()
-
-
 def columns(side: Side, table: str) -> list[str]:
     """The names of a table's columns, in order."""
-    found = _query(
-        side,
-        "SELECT a.attname FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid"
-        " JOIN pg_namespace n ON n.oid = c.relnamespace"
-        " WHERE n.nspname = %s AND c.relname = %s AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum",
-        _split(table),
-    )
-    if not found:
-        raise AssertionError(f"{side.name} has no table {table}")
-    return [row[0] for row in found]
-
-
-def _rows(side: Side, table: str, names: Sequence[str]) -> str:
-    """A query for the rows of a table as text, one column named r; children by inheritance are tables of their own."""
-    found = _query(
-        side,
-        "SELECT format('%%s%%I.%%I', CASE c.relkind WHEN 'p' THEN '' ELSE 'ONLY ' END, n.nspname, c.relname)"
-        " FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = %s AND c.relname = %s",
-        _split(table),
-    )
-    if not found:
-        raise AssertionError(f"{side.name} has no table {table}")
-    return f"SELECT ROW({_quoted(side, *names)})::text AS r FROM {found[0][0]}"
+    with closing(Look(side)) as look:
+        return look.columns(table)
 
 
 def digest(side: Side, table: str, names: Sequence[str] | None = None) -> tuple[Any, ...]:
     """How many rows, and two sums of their hashes, which no order of rows changes."""
-    text = _rows(side, table, names or columns(side, table))
-    return _query(
-        side,
-        "SELECT count(*), sum(hashtextextended(r, 0)::numeric), sum(hashtextextended(r, 17)::numeric)"
-        f" FROM ({text}) t",
-    )[0]
+    with closing(Look(side)) as look:
+        return look.digest(table, names or look.columns(table))
 
 
 def differences(source: Side, target: Side, table: str, target_table: str | None = None) -> list[str]:
@@ -99,12 +115,13 @@ def differences(source: Side, target: Side, table: str, target_table: str | None
 
     The source's columns are compared; the target may have more of them.
     """
-    names = columns(source, table)
     other = target_table or table
-    if digest(source, table, names) == digest(target, other, names):
-        return []
-    wanted = Counter(row[0] for row in _query(source, _rows(source, table, names)))
-    found = Counter(row[0] for row in _query(target, _rows(target, other, names)))
+    with closing(Look(source)) as here, closing(Look(target)) as there:
+        names = here.columns(table)
+        if here.digest(table, names) == there.digest(other, names):
+            return []
+        wanted = Counter(row[0] for row in here.ask(here.rows(table, names)))
+        found = Counter(row[0] for row in there.ask(there.rows(other, names)))
     missing = [f"- {row}" for row in sorted((wanted - found).elements())]
     surplus = [f"+ {row}" for row in sorted((found - wanted).elements())]
     return missing + surplus
@@ -125,14 +142,19 @@ def assert_equal(source: Side, target: Side, tables: Iterable[str]) -> None:
 def wait_equal(source: Side, target: Side, tables: Sequence[str], limit: float = 30) -> None:
     """Wait until the tables are there and equal; fail as `assert_equal` does."""
 
+    def alike(table: str) -> bool:
+        names = here.columns(table)
+        return here.digest(table, names) == there.digest(table, names)
+
     def equal() -> bool:
         try:
-            return all(digest(source, table) == digest(target, table, columns(source, table)) for table in tables)
+            return all(map(alike, tables))
         except (AssertionError, psycopg2.Error):
             return False
 
     try:
-        wait_until(equal, limit, what=f"{', '.join(tables)} to be equal", every=0.1)
+        with closing(Look(source)) as here, closing(Look(target)) as there:
+            wait_until(equal, limit, what=f"{', '.join(tables)} to be equal", every=0.1)
     except AssertionError:
         assert_equal(source, target, tables)
 
@@ -142,11 +164,12 @@ def except_all(source: Side, target: Side, table: str) -> tuple[Rows, Rows]:
 
     The target reads the source through postgres_fdw, every column as the text that the source sends.
     """
-    names = columns(source, table)
-    fields = ", ".join(f"{_quoted(source, name)} text" for name in names)
+    with closing(Look(source)) as at_source, closing(Look(target)) as at_target:
+        names = at_source.columns(table)
+        fields = ", ".join(f"{at_source.quoted(name)} text" for name in names)
+        there = f"SELECT ROW({at_source.quoted(*names)})::text AS r FROM cdcd_equality.there"
+        here = at_target.rows(table, names)
     schema, name = _split(table)
-    here = _rows(target, table, names)
-    there = f"SELECT ROW({_quoted(source, *names)})::text AS r FROM cdcd_equality.there"
     connection = connect(target.admin_url)
     try:
         with connection.cursor() as cursor:

@@ -6,6 +6,7 @@ import socket
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from types import MappingProxyType
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -14,7 +15,7 @@ import pymysql
 
 from cdcd.errors import UsageError
 from connectors.mysql.errors import translate
-from connectors.mysql.login import Connection, socket_of
+from connectors.mysql.login import Connection, log_in, socket_of
 
 MODES = ("DISABLED", "PREFERRED", "REQUIRED", "VERIFY_CA", "VERIFY_IDENTITY")
 """As `--ssl-mode` of the servers' own clients. PREFERRED takes encryption where the server has it, from anybody."""
@@ -101,10 +102,10 @@ def connect(url: str, *, settings: Mapping[str, str] | None = None, flags: int =
         "autocommit": True,
         "client_flag": flags,
         "program_name": "cdcd",
-        **_encryption(address),
     }
     try:
-        made = pymysql.connect(**arguments)
+        encrypted, preferred = _encryption(address)
+        made = log_in({**arguments, **encrypted}, preferred)
     except RuntimeError as error:  # a library that PyMySQL would need for it
         raise UsageError(
             "the user logs in by a plugin that cdcd does not have",
@@ -125,23 +126,33 @@ def connect(url: str, *, settings: Mapping[str, str] | None = None, flags: int =
     return made
 
 
-def _encryption(address: Address) -> dict[str, Any]:
-    """PyMySQL's arguments for the URL's `ssl-…` parameters."""
+def _encryption(address: Address) -> tuple[dict[str, Any], ssl.SSLContext | None]:
+    """PyMySQL's arguments for the URL's `ssl-…` parameters, and the context where it is only preferred."""
     given = address.parameters
     mode = given["ssl-mode"]
     if mode == "DISABLED":
-        return {"ssl_disabled": True}
-    if mode == "PREFERRED" and not any(name in given for name in ("ssl-ca", "ssl-cert", "ssl-key")):
-        return {}
+        return {"ssl_disabled": True}, None
+    verifies, authority = mode.startswith("VERIFY"), given.get("ssl-ca")
+    if not verifies and not any(name in given for name in ("ssl-ca", "ssl-cert", "ssl-key")):
+        return ({}, _taking_anybody()) if mode == "PREFERRED" else ({"ssl": _taking_anybody()}, None)
     try:
-        made = ssl.create_default_context(cafile=given.get("ssl-ca"))
+        made = ssl.create_default_context(cafile=authority)
         made.check_hostname = mode == "VERIFY_IDENTITY"
-        made.verify_mode = ssl.CERT_REQUIRED if mode.startswith("VERIFY") else ssl.CERT_NONE
+        made.verify_mode = ssl.CERT_REQUIRED if verifies else ssl.CERT_NONE
         if "ssl-cert" in given:
             made.load_cert_chain(given["ssl-cert"], given.get("ssl-key"))
     except OSError as error:
         raise UsageError(f"a certificate of the URL cannot be read: {error}", server=str(address)) from None
-    return {"ssl": made}
+    return {"ssl": made}, None
+
+
+@cache
+def _taking_anybody() -> ssl.SSLContext:
+    """Encrypts, and does not ask who is there."""
+    made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    made.check_hostname = False
+    made.verify_mode = ssl.CERT_NONE
+    return made
 
 
 def _keep_alive(line: socket.socket) -> None:

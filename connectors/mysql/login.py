@@ -1,4 +1,4 @@
-"""What is private of PyMySQL (versions 1.1 and 1.2): the socket of a connection that has logged in, and its end.
+"""What is private of PyMySQL (version 1.2): the socket of a connection that has logged in, and its end.
 
 PyMySQL speaks every authentication and TLS; after it the socket is read and written by our own code. At the end of a
 command's answer PyMySQL's buffer is empty, as the server says nothing unasked.
@@ -7,8 +7,9 @@ command's answer PyMySQL's buffer is empty, as the server says nothing unasked.
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from ssl import SSLContext
 from typing import TYPE_CHECKING, Any
 
 import pymysql
@@ -20,6 +21,17 @@ if TYPE_CHECKING:
     Connection = pymysql.connections.Connection[Cursor]
 else:
     Connection = pymysql.connections.Connection
+
+
+def log_in(arguments: Mapping[str, Any], preferred: SSLContext | None) -> Connection:
+    """As pymysql.connect; with `preferred`, under TLS where the server has it. PyMySQL itself would make a context for
+    each connection, and read all of this machine's authorities into it: 30 ms of processor time."""
+    if preferred is None:
+        return pymysql.connect(**arguments)
+    made: Any = pymysql.connect(**arguments, ssl_disabled=True, defer_connect=True)
+    made.ssl, made.ctx = True, preferred
+    made.connect()
+    return made  # type: ignore[no-any-return]
 
 
 @dataclass(frozen=True, slots=True)

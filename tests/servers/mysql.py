@@ -103,7 +103,7 @@ class MySQL:
     @contextmanager
     def _local(self, timeout: int = 10) -> Iterator[Cursor]:
         connection = pymysql.connect(
-            unix_socket=str(self.socket), user="root", autocommit=True, connect_timeout=timeout
+            unix_socket=str(self.socket), user="root", autocommit=True, connect_timeout=timeout, ssl_disabled=True
         )
         try:
             yield connection.cursor()
@@ -217,7 +217,7 @@ class MySQL:
             user, password = self.user, PASSWORD
         return pymysql.connect(
             host=self.host, port=self.port, user=user, password=password or "", database=database,
-            autocommit=autocommit, charset="utf8mb4", connect_timeout=10,
+            autocommit=autocommit, charset="utf8mb4", connect_timeout=10, ssl_disabled=True,
         )  # fmt: skip
 
     def execute(self, text: str, *params: object, database: str | None = None) -> Rows:
