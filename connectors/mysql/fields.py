@@ -7,7 +7,7 @@ those of PostgreSQL's connector, as their names promise: `pg-text:int4` is a num
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from socket import AF_INET, AF_INET6, inet_ntop
 from struct import pack, unpack
@@ -22,6 +22,7 @@ from cdcd.model.types.time import XDate, XTimestamp
 from cdcd.rows import CANONICAL, RowForm
 from connectors.mysql import tablemap as m
 from connectors.mysql import temporal
+from connectors.mysql.binary import Pack, raw_packs
 from connectors.mysql.charsets import decoder
 from connectors.mysql.decimals import decimal_text, size_of
 from connectors.mysql.jsonb import json_text
@@ -51,10 +52,12 @@ TYPES: Mapping[str, tuple[int, ...]] = {
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """The wire forms of a column, best first: name → expression over `v`; `names` are what they use."""
+    """The wire forms of a column, best first: name → expression over `v`; `names` are what they use. `packs`: of those
+    that are packed, how."""
 
     wires: Mapping[str, str]
     names: Mapping[str, Any]
+    packs: Mapping[str, Pack]
 
 
 def offer(column: Column) -> Offer:
@@ -62,15 +65,29 @@ def offer(column: Column) -> Offer:
     native = native_of(column)
     try:
         wires, names = _offer(column, native)
+        text = wires.get("pg-text:text", wires.get("pg-text:enum", wires[ANY_TEXT]))
+        packs, more = raw_packs(column, native, wires[CANONICAL], text)
     except LookupError:
         raise Stopped(
             f"the character set {charset_of(column)} is not known to cdcd",
             hint="convert the column, or leave its table out",
             column=column.name,
         ) from None
-    own = f"_{column.ident}_"  # columns share one namespace
-    named = {own + name: value for name, value in names.items()}
-    return Offer({wire: expression.replace("$", own) for wire, expression in wires.items()}, named)
+    return offered(column, wires, packs, {**names, **more})
+
+
+def offered(column: Column, wires: Mapping[str, str], packs: Mapping[str, Pack], names: Mapping[str, Any]) -> Offer:
+    """With all names made the column's own, as columns share one namespace."""
+    own = f"_{column.ident}_"
+    wires, names = dict(wires), dict(names)
+    for mark, made in packs.items():
+        wires[f"pg-binary{mark}"], more = made.field
+        names |= more
+    return Offer(
+        {wire: expression.replace("$", own) for wire, expression in wires.items()},
+        {own + name: value for name, value in names.items()},
+        {f"pg-binary{mark}": replace(made, value=made.value.replace("$", own)) for mark, made in packs.items()},
+    )
 
 
 _Offer = tuple[dict[str, str], dict[str, Any]]
@@ -131,7 +148,7 @@ def _offer(column: Column, native: Native) -> _Offer:
     if family == "bytes":
         value = f"v.ljust({native.number(0, 1)}, b'\\0')" if name == "binary" else "v"
         text = f"b'\\\\x' + {value}.hex().encode()"
-        return {"mysql-bytes": value, "pg-text:bytea": text, CANONICAL: value, ANY_TEXT: text}, {}
+        return {"mysql-bytes": value, CANONICAL: value, "pg-text:bytea": text, ANY_TEXT: text}, {}
     return _text(family, charset_of(column))
 
 
@@ -256,7 +273,8 @@ def vector_text(value: bytes) -> bytes:
 @dataclass(frozen=True, slots=True)
 class Cell:
     """One column of a row image, in the log's order: `place` in the row form (None: not wanted); `code` of struct and
-    `width` of a value that has the same bytes always, else `prefix` bytes of length before it; `steps` over `v`."""
+    `width` of a value that has the same bytes always, else `prefix` bytes of length before it; `steps` over `v`, `pack`
+    where they come to no more than that."""
 
     name: str
     place: int | None
@@ -265,6 +283,7 @@ class Cell:
     width: int
     prefix: int
     steps: tuple[str, ...]
+    pack: Pack | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,25 +294,30 @@ class Filling:
     steps: Mapping[str, tuple[str, ...]]
     names: Mapping[str, Any]
     wires: Mapping[str, str]
+    packs: Mapping[str, Pack]
 
 
-def choose(forms: Sequence[RowForm]) -> Filling:
-    """The first form that can be filled."""
+def choose(forms: Sequence[RowForm], binary: bool = True) -> Filling:
+    """The first form that can be filled. `binary`: by packed values, too."""
     for form in forms:
         by_name = {column.name: column for column in form.table.carried}
         steps: dict[str, tuple[str, ...]] = {}
         names, wires = dict(form.names), {}
+        packs: dict[str, Pack] = {}
         for name, field in zip(form.columns, form.fields, strict=True):
             offered = offer(by_name[name])
-            wire = next((wire for wire in offered.wires if wire in field.takes), None)
+            some = (wire for wire in offered.wires if binary or wire not in offered.packs)
+            wire = next((wire for wire in some if wire in field.takes), None)
             if wire is None:
                 break
             both = (offered.wires[wire], field.takes[wire])
             steps[name] = tuple(step for step in both if step != "v")
             wires[name] = wire
             names |= offered.names
+            if wire in offered.packs and field.takes[wire] == "v":
+                packs[name] = offered.packs[wire]
         else:
-            return Filling(form, steps, names, wires)
+            return Filling(form, steps, names, wires, packs)
     raise Stopped(
         "the target takes none of the forms in which this table's values come",
         why="no row form of the sink lists a wire form for every column",
@@ -318,7 +342,8 @@ def cells(filling: Filling, slots: Sequence[Slot]) -> list[Cell]:
             raise malformed(f"lengths of {prefix} bytes", table=table.id, column=column.name)
         place = places.get(column.name)
         steps = filling.steps[column.name] if place is not None else ()
-        made.append(Cell(column.name, place, column.nullable, code, width, prefix, steps))
+        pack = filling.packs.get(column.name)
+        made.append(Cell(column.name, place, column.nullable, code, width, prefix, steps, pack))
     return made
 
 

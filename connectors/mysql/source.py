@@ -233,9 +233,12 @@ class MysqlSource:
     def locate(
         self, table: Table, columns: tuple[str, ...], bounds: Sequence[Bound], form: RowForm, keys: Sequence[bytes]
     ) -> list[int]:
-        """Bounds are of whole numbers, and every form writes these in decimal."""
+        """Bounds are of whole numbers, which every form writes in decimal, or packs."""
         edges = [int(bound[0]) for bound in bounds]
         between = form.layout.between
+        if columns[0] in self._fillings[table.id].packs:
+            size = 4 + int.from_bytes(keys[0][:4], "big") if keys else 0
+            return [bisect_right(edges, int.from_bytes(key[4:size], "big", signed=True)) for key in keys]
         return [bisect_right(edges, int(key.partition(between)[0] if between else key)) for key in keys]
 
     # --- the rest -------------------------------------------------------------------------------------------------

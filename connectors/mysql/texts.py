@@ -19,6 +19,7 @@ from cdcd.model.types.binary import Bits
 from cdcd.model.types.json import Json
 from cdcd.model.types.time import Interval, XDate, XTimestamp
 from cdcd.rows import CANONICAL
+from connectors.mysql.binary import canonical_packs
 from connectors.mysql.fields import (
     ANY_TEXT,
     Offer,
@@ -26,6 +27,7 @@ from connectors.mysql.fields import (
     ewkb,
     float_text,
     geometry,
+    offered,
     vector_text,
     vector_value,
 )
@@ -45,9 +47,8 @@ def selected(column: Column) -> str:
 def texts(column: Column) -> Offer:
     """As fields.offer, over `v`, the text that comes."""
     wires, names = _texts(column)
-    own = f"_{column.ident}_"
-    named = {own + name: value for name, value in names.items()}
-    return Offer({wire: expression.replace("$", own) for wire, expression in wires.items()}, named)
+    packs, more = canonical_packs(column, wires[CANONICAL])
+    return offered(column, wires, packs, {**names, **more})
 
 
 def _texts(column: Column) -> tuple[dict[str, str], dict[str, Any]]:
