@@ -3,9 +3,10 @@ hold them (strings/decimal.c)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from struct import Struct
+from typing import Any
 
 from cdcd.rows import compile_function
 
@@ -23,45 +24,60 @@ def size_of(precision: int, scale: int) -> int:
 def decimal_text(precision: int, scale: int) -> Callable[[bytes], bytes]:
     """The function from a value's bytes to its text, with all digits of the scale; ValueError where a group of digits
     is none."""
-    lines, whole, fraction = _parts(precision, scale)
-    text = f"b'%b%d.%0{scale}d' % (sign, {whole}, {fraction})" if scale else f"b'%b%d' % (sign, {whole})"
-    lines = ["def text(v):", *lines, "    sign = b'-' if negative else b''", f"    return {text}"]
-    return compile_function("text", lines, {"number": int.from_bytes})
+    groups = _groups(precision, scale)
+    parts = {True: "0", False: "0"}
+    for number, (digits, _, before) in enumerate(groups):
+        parts[before] = f"g{number}" if parts[before] == "0" else f"({parts[before]}) * {10**digits} + g{number}"
+    text = f"b'%b%d.%0{scale}d' % (sign, {parts[True]}, {parts[False]})" if scale else f"b'%b%d' % (sign, {parts[True]})"
+    lines, names = _taken_apart(groups, "b''", "b'-'")
+    return compile_function("text", ["def text(v):", *lines, f"    return {text}"], names)
 
 
 @cache
 def numeric_fields(precision: int, scale: int) -> tuple[int, Callable[[bytes], bytes]]:
     """The bytes of PostgreSQL's numeric, and the function to them: digits to the base of 10,000 from the point to both
     sides, zeros among them (numeric_recv takes these away); ValueError as above."""
-    lines, whole, fraction = _parts(precision, scale)
-    before, behind = -(-(precision - scale) // 4), -(-scale // 4)
-    digits = [f"w // {10 ** (4 * at)} % 10000" for at in reversed(range(before))]
-    digits += [f"f // {10 ** (4 * at)} % 10000" for at in reversed(range(behind))]
-    lines += [f"    w = {whole}"] if before else []
-    lines += [f"    f = ({fraction}) * {10 ** (4 * behind - scale)}"] if behind else []
-    head = f"{before + behind}, {before - 1}, 16384 if negative else 0, {scale}"
-    lines = ["def numeric(v):", *lines, f"    return pack({head}, {', '.join(digits)})"]
-    made = Struct(f">hhHh{before + behind}H")
-    return made.size, compile_function("numeric", lines, {"number": int.from_bytes, "pack": made.pack})
+    groups = _groups(precision, scale)
+    lines, names = _taken_apart(groups, "0", "16384")
+    digits: list[str] = []
+    for before in (False, True):
+        # From the right: what is left of a group after its tens of thousands goes on with the one before it. So all
+        # numbers but those are below 2 to the 30, which Python divides three times as fast as larger ones.
+        rest, count = "0", 0 if before else -scale % 4
+        its = [(number, digits) for number, (digits, _, where) in enumerate(groups) if where is before]
+        for number, size in reversed(its):
+            lines.append(f"    h{number} = g{number} * {10**count} + {rest}")
+            count += size
+            taken = -(-count // 4) if number == its[0][0] else count // 4
+            digits = [*(f"h{number} // {10 ** (4 * at)} % 10000" for at in reversed(range(taken))), *digits]
+            rest, count = f"h{number} // {10 ** (4 * taken)}", count - 4 * taken
+    behind = -(-scale // 4)
+    head = f"{len(digits)}, {len(digits) - behind - 1}, sign, {scale}"
+    made = Struct(f">hhHh{len(digits)}H")
+    body = ["def numeric(v):", *lines, f"    return pack({head}, {', '.join(digits)})"]
+    return made.size, compile_function("numeric", body, {**names, "pack": made.pack})
 
 
-def _parts(precision: int, scale: int) -> tuple[list[str], str, str]:
-    """Lines that take a value `v` apart, and what is before its point and behind it, as expressions."""
-    size = size_of(precision, scale)
-    sign_bit, every_bit = 1 << 8 * size - 1, (1 << 8 * size) - 1
+def _taken_apart(groups: Sequence[tuple[int, int, bool]], plus: str, minus: str) -> tuple[list[str], dict[str, Any]]:
+    """Lines that set g0, g1 … to the groups of digits of `v`, and `sign`; and what they name. The first bit is set where
+    the number is not negative; where it is, all are the other way round."""
+    codes = "".join({1: "B", 2: "H", 3: "HB", 4: "I"}[width] for _, width, _ in groups)
+    read = [f"g{number}, low{number}" if width == 3 else f"g{number}" for number, (_, width, _) in enumerate(groups)]
+    sign_bit = 1 << 8 * groups[0][1] - 1
     lines = [
-        "    n = number(v, 'big')",
-        f"    negative = n < {sign_bit}",
-        f"    n ^= {every_bit ^ sign_bit} if negative else {sign_bit}",
+        f"    {', '.join(read)}, = unpack(v)",
+        *(f"    g{number} = g{number} << 8 | low{number}" for number, (_, width, _) in enumerate(groups) if width == 3),
+        f"    if g0 & {sign_bit}:",
+        f"        g0 ^= {sign_bit}",
+        f"        sign = {plus}",
+        "    else:",
+        *(f"        g{number} ^= {(1 << 8 * width) - 1}" for number, (_, width, _) in enumerate(groups)),
+        f"        g0 ^= {sign_bit}",
+        f"        sign = {minus}",
+        f"    if {' or '.join(f'g{number} >= {10**digits}' for number, (digits, _, _) in enumerate(groups))}:",
+        "        raise ValueError('no decimal')",
     ]
-    parts: dict[bool, str] = {True: "0", False: "0"}
-    shift = 8 * size
-    for number, (digits, width, whole) in enumerate(_groups(precision, scale)):
-        shift -= 8 * width
-        lines.append(f"    g{number} = n >> {shift} & {(1 << 8 * width) - 1}")
-        lines.append(f"    if g{number} >= {10**digits}: raise ValueError('no decimal')")
-        parts[whole] = f"g{number}" if parts[whole] == "0" else f"({parts[whole]}) * {10**digits} + g{number}"
-    return lines, parts[True], parts[False]
+    return lines, {"unpack": Struct(f">{codes}").unpack}
 
 
 def _groups(precision: int, scale: int) -> list[tuple[int, int, bool]]:

@@ -379,7 +379,8 @@ class ImageCode:
         what follows, and is the first one's field; the others are empty then. It costs a third of packing each."""
         lines: list[str] = []
         run: list[str] = []
-        codes, values = "", []
+        codes = ""
+        values: list[str] = []
         for place in [*sorted(taken), None]:
             raw, cell = taken[place] if place is not None else ("", None)
             made = cell.pack if cell is not None and place not in self._key else None
