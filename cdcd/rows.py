@@ -28,7 +28,8 @@ Row = bytes | Fields
 class Layout:
     """How fields become a row: `head + between.join(fields) + tail`; `null` is the field of a NULL.
 
-    `labels`, where not empty, stand before the field of each column (JSON's `"name":`).
+    `labels`, where not empty, stand before the field of each column (JSON's `"name":`). `escapes`: what the expression
+    `esc(v)` puts in the place of what, one after the other, for a source whose server can do that too.
     """
 
     head: bytes
@@ -36,6 +37,7 @@ class Layout:
     tail: bytes
     null: bytes
     labels: tuple[bytes, ...] = ()
+    escapes: tuple[tuple[bytes, bytes], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,21 +28,21 @@ def decimal_text(precision: int, scale: int) -> Callable[[bytes], bytes]:
     parts = {True: "0", False: "0"}
     for number, (digits, _, before) in enumerate(groups):
         parts[before] = f"g{number}" if parts[before] == "0" else f"({parts[before]}) * {10**digits} + g{number}"
-    text = f"b'%b%d.%0{scale}d' % (sign, {parts[True]}, {parts[False]})" if scale else f"b'%b%d' % (sign, {parts[True]})"
+    pattern, values = (f"%b%d.%0{scale}d", f"{parts[True]}, {parts[False]}") if scale else ("%b%d", parts[True])
     lines, names = _taken_apart(groups, "b''", "b'-'")
-    return compile_function("text", ["def text(v):", *lines, f"    return {text}"], names)
+    return compile_function("text", ["def text(v):", *lines, f"    return b'{pattern}' % (sign, {values})"], names)
 
 
 @cache
 def numeric_fields(precision: int, scale: int) -> tuple[int, Callable[[bytes], bytes]]:
     """The bytes of PostgreSQL's numeric, and the function to them: digits to the base of 10,000 from the point to both
-    sides, zeros among them (numeric_recv takes these away); ValueError as above."""
+    sides, zeros at both ends too (numeric_recv takes these away); ValueError as above."""
     groups = _groups(precision, scale)
     lines, names = _taken_apart(groups, "0", "16384")
     digits: list[str] = []
     for before in (False, True):
-        # From the right: what is left of a group after its tens of thousands goes on with the one before it. So all
-        # numbers but those are below 2 to the 30, which Python divides three times as fast as larger ones.
+        # From the right: what is left of a group after its tens of thousands goes on with the one before it. So most
+        # numbers stay small, which Python divides twice as fast as whole values.
         rest, count = "0", 0 if before else -scale % 4
         its = [(number, digits) for number, (digits, _, where) in enumerate(groups) if where is before]
         for number, size in reversed(its):
@@ -59,8 +59,8 @@ def numeric_fields(precision: int, scale: int) -> tuple[int, Callable[[bytes], b
 
 
 def _taken_apart(groups: Sequence[tuple[int, int, bool]], plus: str, minus: str) -> tuple[list[str], dict[str, Any]]:
-    """Lines that set g0, g1 … to the groups of digits of `v`, and `sign`; and what they name. The first bit is set where
-    the number is not negative; where it is, all are the other way round."""
+    """Lines that set g0, g1 … to the groups of digits of `v`, and `sign`; and what they name. The first bit is set
+    where the number is not negative; where it is negative, all are the other way round."""
     codes = "".join({1: "B", 2: "H", 3: "HB", 4: "I"}[width] for _, width, _ in groups)
     read = [f"g{number}, low{number}" if width == 3 else f"g{number}" for number, (_, width, _) in enumerate(groups)]
     sign_bit = 1 << 8 * groups[0][1] - 1

@@ -29,7 +29,6 @@ from connectors.mysql.login import Connection, cut, drop
 from connectors.mysql.names import quote, quote_table
 from connectors.mysql.position import Place
 from connectors.mysql.server import Server, read_head
-from connectors.mysql.texts import selected
 from connectors.mysql.types import INTEGERS, native_of
 from connectors.mysql.wire import Wire
 
@@ -97,10 +96,9 @@ class MysqlSnapshot:
             self._give_up(reader)
             raise
         counts = {"rows": 0, "bytes": 0}
-        by_name = {column.name: column for column in table.carried}
-        wanted = ", ".join(selected(by_name[name]) for name in filling.form.columns)
-        sql = f"SELECT {wanted} FROM {quote_table(table)}{condition(table, chunk)}"
-        return Blocks(filling.form, self._pieces(reader, sql, RowCode(filling), counts, table), counts)
+        code = RowCode(filling)
+        sql = f"SELECT {code.wanted} FROM {quote_table(table)}{condition(table, chunk)}"
+        return Blocks(filling.form, self._pieces(reader, sql, code, counts, table), counts)
 
     def _pieces(
         self, reader: Connection, sql: str, code: RowCode, counts: dict[str, int], table: Table

@@ -76,7 +76,7 @@ def target_forms(session: Session, table: Table, shape: Shape) -> list[RowForm]:
         layout = Layout(len(columns).to_bytes(2, "big"), b"", b"", b"\xff\xff\xff\xff")
         fields = tuple(Field(dict.fromkeys(names, "v")) for names in wires)
         forms.append(RowForm(BINARY, table, columns, fields, layout, split=split_binary))
-    layout = Layout(b"", b"\t", b"\n", b"\\N")
+    layout = Layout(b"", b"\t", b"\n", b"\\N", escapes=tuple(_ESCAPES.items()))  # the backslash is the first
     natives = [shape.columns[name].native.partition("(")[0].rpartition(".")[2] for name in columns]
     texts = tuple(_FIELDS.get(native, _ANY_TEXT) for native in natives)
     forms.append(RowForm(TEXT, table, columns, texts, layout, {"esc": escape, "floats": floats}, split_text))

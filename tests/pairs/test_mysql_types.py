@@ -31,19 +31,21 @@ def shown(target: Database, table: str, columns: Sequence[str], where: str = "tr
 def test_every_value_arrives_by_load_and_by_stream(
     mysql_db: MySQLDatabase, target_db: Database, cdcd: Cdcd
 ) -> None:
-    cases = zoo.cases(mysql_db.server.product)
+    cases, packed = zoo.cases(mysql_db.server.product), zoo.packed(mysql_db.server.product)
     lenient = [*SESSION[:1], "SET sql_mode = ''"]  # index 0 of an enum is what a bad value becomes
     mysql_db.sql(*lenient, *zoo.tables(list(cases)), *zoo.fill(cases), "INSERT INTO heap SELECT * FROM zoo")
-    wanted = zoo.arrived(cases)
+    mysql_db.sql(*lenient, *zoo.fill_whole(packed))
+    wanted, whole = zoo.arrived(cases), zoo.arrived_whole(packed)
     count = len(wanted)
 
     def check(table: str, where: str) -> None:
-        rows = shown(target_db, f"{mysql_db.name}.{table}", [f"c{number}" for number in range(len(cases))], where)
-        assert len(rows) == count
+        types, expected_rows = (packed, whole) if table == "packed" else (cases, wanted)
+        rows = shown(target_db, f"{mysql_db.name}.{table}", [f"c{number}" for number in range(len(types))], where)
+        assert len(rows) == len(expected_rows)
         wrong = [
             f"{type}: {str(found)[:80]!r}, not {str(expected)[:80]!r}"
-            for row, its in zip(rows, wanted, strict=True)
-            for type, found, expected in zip(cases, row, its, strict=True)
+            for row, its in zip(rows, expected_rows, strict=True)
+            for type, found, expected in zip(types, row, its, strict=True)
             if found != expected
         ]
         assert not wrong, "\n".join(wrong)
@@ -57,9 +59,12 @@ def test_every_value_arrives_by_load_and_by_stream(
     daemon.wait_said("consistent", 60)
     check("zoo", "true")
     check("heap", "true")
-    mysql_db.sql(*lenient, *zoo.fill(cases))
+    check("packed", "true")
+    mysql_db.sql(*lenient, *zoo.fill_whole(packed), *zoo.fill(cases))
     wait("zoo", 2 * count)
     check("zoo", f"id > {count}")
+    check("packed", f"id > {len(whole)}")
+    assert f"'{mysql_db.name}.packed': 'pg-copy-binary'" in daemon.text()
     mysql_db.sql(f"UPDATE zoo SET id = id + 10000 WHERE id > {count}", f"DELETE FROM zoo WHERE id <= {count}")
     wait("zoo", count, "id > 10000")
     check("zoo", "true")
@@ -80,13 +85,17 @@ def test_what_the_target_has_no_value_for_is_refused_by_name(
 ) -> None:
     """Dates by the source, wherever they come from; what only the server knows by the server, row by row."""
     mysql_db.sql(
-        *PERMISSIVE, "CREATE TABLE bad (id int PRIMARY KEY, day date, words varchar(20), doc json)",
+        *PERMISSIVE,
+        "CREATE TABLE bad (id int PRIMARY KEY, moment timestamp NULL, day date, words varchar(20), doc json)",
         "INSERT INTO bad (id, day) VALUES (7, '0000-00-00')",
     )  # fmt: skip
     where = f"table {mysql_db.name}.bad, chunk 0"
     said = cdcd(*arguments(mysql_db, target_db)).wait(6)
     assert f"({where}, column day, key 7)" in said and "0000-00-00 is no date of the calendar" in said
-    mysql_db.sql("UPDATE bad SET day = NULL, words = X'610062'")
+    mysql_db.sql(*PERMISSIVE, "UPDATE bad SET day = NULL, moment = '0000-00-00 00:00:00'")
+    said = cdcd(*arguments(mysql_db, target_db)).wait(6)
+    assert f"({where}, column moment, key 7)" in said and "0000-00-00 00:00:00 is no date of the calendar" in said
+    mysql_db.sql("UPDATE bad SET moment = NULL, words = X'610062'")
     said = cdcd(*arguments(mysql_db, target_db)).wait(6)
     assert f'invalid byte sequence for encoding "UTF8": 0x00 ({where}' in said
     mysql_db.sql("UPDATE bad SET words = NULL")

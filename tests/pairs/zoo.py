@@ -124,6 +124,18 @@ def cases(product: str) -> Cases:
     return {**BOTH, **ONLY[product]}
 
 
+def packed(product: str) -> Cases:
+    """Of the types that are packed for COPY's binary form, which a table's columns are all of or none."""
+    others = ("bigint unsigned", "vector", "geometry", "point", "linestring", "polygon")
+    return {type: values for type, values in cases(product).items() if not type.startswith(others)}
+
+
+def whole(cases: Cases) -> list[list[str | tuple[str, str]]]:
+    """Rows without a NULL, in which each value is at least once."""
+    rows = max(map(len, cases.values()))
+    return [[values[row % len(values)] for values in cases.values()] for row in range(rows)]
+
+
 def tables(types: Sequence[str]) -> list[str]:
     """One with a key, and one whose rows are told apart by all their values."""
     columns = ", ".join(f"c{number} {type}" for number, type in enumerate(types))
@@ -137,6 +149,19 @@ def fill(cases: Cases) -> list[str]:
     for number, values in enumerate(cases.values()):
         made += [f"INSERT INTO zoo (c{number}) VALUES ({_literal(value)})" for value in values]
     return [*made, "INSERT INTO zoo () VALUES ()"]
+
+
+def fill_whole(cases: Cases) -> list[str]:
+    """The table of whole rows, and these."""
+    columns = ", ".join(f"c{number} {type} NOT NULL" for number, type in enumerate(cases))
+    rows = ", ".join(f"(NULL, {', '.join(map(_literal, row))})" for row in whole(cases))
+    table = f"CREATE TABLE IF NOT EXISTS packed (id int PRIMARY KEY AUTO_INCREMENT, {columns}) ROW_FORMAT=DYNAMIC"
+    return [table, f"INSERT INTO packed VALUES {rows}"]
+
+
+def arrived_whole(cases: Cases) -> list[list[str | None]]:
+    """As `arrived`, of whole rows."""
+    return [[value[1] if isinstance(value, tuple) else value for value in row] for row in whole(cases)]
 
 
 def arrived(cases: Cases) -> list[list[str | None]]:
