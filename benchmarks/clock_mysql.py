@@ -6,17 +6,31 @@ At the target COMMIT returns, and rows are seen, only after log and binary log w
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
+
+from pymysql.err import OperationalError
 
 from benchmarks.clock import Looking, until
 from tests.servers.mysql_database import MySQLDatabase
+from tests.waiting import wait_until
 
 Alive = Callable[[], None]
 
 _DUMPS = "SELECT count(*) FROM information_schema.processlist WHERE command LIKE 'Binlog Dump%'"
+_DUMPING = "SELECT id FROM information_schema.processlist WHERE command LIKE 'Binlog Dump%'"
 _SENDS = (
     "SELECT count(*) FROM information_schema.processlist WHERE id <> connection_id() AND info LIKE 'SELECT%mixed%'"
     " AND state IN ('Sending data', 'Sending to client', 'Writing to net')"
 )
+
+
+def end_dumps(database: MySQLDatabase) -> None:
+    """Before a clock starts: the server learns that a reader has gone when it next sends it something, up to a minute
+    later, and would be taken for sending to the next one already."""
+    for (number,) in database.admin(_DUMPING):
+        with suppress(OperationalError):  # it has ended meanwhile
+            database.admin(f"KILL {number}")
+    wait_until(lambda: not database.admin(_DUMPING), what="the server to end its dumps")
 
 
 class Look(Looking):

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from benchmarks import mixed_mysql
 from benchmarks.clock import Watch, place
-from benchmarks.clock_mysql import Look
+from benchmarks.clock_mysql import Look, end_dumps
 from benchmarks.contenders import CDCD, PUBLICATION
 from benchmarks.mixed import Backlog
 from benchmarks.peers.debezium import Debezium
@@ -80,6 +80,7 @@ def mysql(servers: Servers, rows: int, runs: int, at_least: float, aim: float, s
                 return look.dumping(alive)
 
         def one(name: str) -> float:
+            end_dumps(database)
             if name == "cdcd":
                 url = mysql_address(database, SOURCE)
                 command = [CDCD, "tail", url, "--since", start, "--tables", f"{database.name}.m*"]

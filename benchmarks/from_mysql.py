@@ -49,6 +49,7 @@ def _from_mysql(servers: Servers, kind: Kind, rows: int, runs: int) -> Iterator[
             target.sql(f"TRUNCATE {mixed_at}, {source.name}.marker; INSERT INTO {mixed_at} SELECT * FROM before")
             target.sql(f"VACUUM ANALYZE {mixed_at}")
             target.admin("CHECKPOINT")
+            clock_mysql.end_dumps(source)
             with clock_mysql.Look(source) as first, Look(target) as last:
                 daemon.start(run)
                 begun = first.dumping(daemon.check)

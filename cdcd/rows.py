@@ -11,6 +11,7 @@ A row with an UNCHANGED cell is a tuple of fields with `UNCHANGED` in it, never 
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -83,14 +84,16 @@ def compile_function(name: str, lines: Sequence[str], names: Mapping[str, Any]) 
     return function
 
 
-def join_expression(layout: Layout, fields: Sequence[str]) -> tuple[str, dict[str, Any]]:
-    """An expression that makes a row of fields, with as few pieces as the layout allows, and its names."""
+def join_expression(layout: Layout, fields: Sequence[str], pattern: str = "_pattern") -> tuple[str, dict[str, Any]]:
+    """An expression that makes a row of fields, which are names or expressions, with as few pieces as the layout
+    allows; and its names. `pattern`: what it may call the row's."""
     if layout.labels:
+        parts = [_formatted(field) for field in fields]
         texts = [layout.head + layout.labels[0]]
         texts += [layout.between + label for label in layout.labels[1:]]
-        pattern = b"".join(text.replace(b"%", b"%%") + b"%b" for text in texts)
-        pattern += layout.tail.replace(b"%", b"%%")
-        return f"_pattern % ({', '.join(fields)},)", {"_pattern": pattern}
+        whole = b"".join(text.replace(b"%", b"%%") + part for text, (part, _) in zip(texts, parts, strict=True))
+        whole += layout.tail.replace(b"%", b"%%")
+        return f"{pattern} % ({', '.join(value for _, value in parts)},)", {pattern: whole}
     if not layout.between:
         pieces = [*(["_head"] if layout.head else []), *fields, *(["_tail"] if layout.tail else [])]
         names = {"_head": layout.head, "_tail": layout.tail, "_join": b"".join}
@@ -101,3 +104,14 @@ def join_expression(layout: Layout, fields: Sequence[str]) -> tuple[str, dict[st
     if layout.tail:
         text = f"{text} + _tail"
     return text, {"_head": layout.head, "_tail": layout.tail, "_join": layout.between.join}
+
+
+def _formatted(field: str) -> tuple[bytes, str]:
+    """A field's part of a pattern, and the value for it. One that is formatted gives its own pattern, so that this is
+    done with the row at once."""
+    node = ast.parse(field, mode="eval").body
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mod) and isinstance(node.left, ast.Constant):
+        part = node.left.value
+        if isinstance(part, bytes) and part.count(b"%") == 1 and not isinstance(node.right, ast.Tuple):
+            return part, ast.unparse(node.right)
+    return b"%b", field

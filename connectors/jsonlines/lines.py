@@ -57,8 +57,9 @@ class TableLines:
         heads = {op: b'{"op":"%b","table":%b,"key":%b' % (op, self._table, key) for op in (b"c", b"r")}
         self._heads = heads if self._keyed else {op: head + self._between for op, head in heads.items()}
 
-    def new(self, op: bytes, rows: Sequence[bytes], end: bytes) -> bytes:
-        """Lines of rows without a past, as most lines are: one join of constants, keys and rows."""
+    def new(self, op: bytes, rows: Sequence[bytes], end: bytes, keys: Sequence[bytes] = ()) -> bytes:
+        """Lines of rows without a past, as most lines are: one join of constants, keys and rows. `keys`: as in
+        TableLog.keys, where they are at hand; one of one column then costs no call."""
         head, between, behind = self._heads[op], self._between, b',"unchanged":[],' + end
         if not self._keyed:
             return head + (behind + head).join(rows) + behind
@@ -66,8 +67,12 @@ class TableLines:
             return b"".join((head, self._key_of_row(rows[0]), between, rows[0], behind))
         # Filled by slices, which cost a quarter of a loop, and half of a join per row.
         pieces = [between] * (4 * len(rows))
+        if keys and len(self.form.table.key) == 1:
+            head += self.form.layout.labels[0]
+            pieces[1::4] = keys
+        else:
+            pieces[1::4] = map(self._key_of_row, rows)
         pieces[0::4] = [behind + head] * len(rows)
-        pieces[1::4] = map(self._key_of_row, rows)
         pieces[3::4] = rows
         pieces[0] = head
         pieces.append(behind)
@@ -142,7 +147,7 @@ class Lines:
     def _run(self, out: list[bytes], log: TableLog, first: int, last: int) -> None:
         lines = self.of_table(log.form)
         if log.ops.count(INSERT, first, last) == last - first:
-            out.append(lines.new(b"c", log.rows[first:last], self._end))
+            out.append(lines.new(b"c", log.rows[first:last], self._end, log.keys[first:last]))
             return
         for i in range(first, last):
             old = log.olds[i] if log.olds else None

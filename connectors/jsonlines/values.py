@@ -12,7 +12,7 @@ from __future__ import annotations
 import struct
 from binascii import b2a_base64, unhexlify
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, time
 from decimal import Decimal
 from math import isfinite
@@ -27,15 +27,16 @@ from connectors.jsonlines.quoting import quote, quoted
 @dataclass(frozen=True, slots=True)
 class Expressions:
     """`json`: what is written, for TYPES.md. `texts`: PostgreSQL's type name → expression over its text; `*`: any
-    type of the family. `canonical`: the expression over the canonical value."""
+    type of the family. `canonical`: the expression over the canonical value. `others`: wire form → expression."""
 
     json: str
     texts: Mapping[str, str]
     canonical: str = ""
+    others: Mapping[str, str] = field(default_factory=dict)
 
     def takes(self) -> dict[str, str]:
         """As rows.Field wants them, the cheapest first."""
-        takes = {f"pg-text:{name}": expression for name, expression in self.texts.items()}
+        takes = {**self.others, **{f"pg-text:{name}": expression for name, expression in self.texts.items()}}
         return {**takes, CANONICAL: self.canonical} if self.canonical else takes
 
 
@@ -131,7 +132,11 @@ EXPRESSIONS: Mapping[str, Expressions] = {
         "number(v)",
     ),
     "float32": Expressions("shortest exact number; else as decimal", {"float4": _NUMBER}, "float32(v)"),
-    "float64": Expressions("shortest exact number; else as decimal", {"float8": _NUMBER}, "float64(v)"),
+    "float64": Expressions(
+        "shortest exact number; else as decimal",
+        {"float8": _NUMBER},
+        "repr(v).encode() if v - v == 0 else float64(v)",
+    ),
     "text": _text("text", "varchar", "name", "char"),
     "char": Expressions(
         "string without padding", {"bpchar": "quote(v.decode().rstrip(' ')).encode()"}, "quoted(v)"
@@ -158,11 +163,13 @@ EXPRESSIONS: Mapping[str, Expressions] = {
         "string: `2024-02-29T12:00:00.5`, `0044-03-15T00:00:00 BC`, `infinity`",
         {"timestamp": _WITH_T},
         "timestamp_text(v)",
+        {"iso-text:timestamp": _PLAIN},
     ),
     "timestamptz": Expressions(
         "string: `2024-02-29T12:00:00.5Z`",
         {"timestamptz": _WITH_T + ".replace(b'+00', b'Z')"},
         "timestamp_text(v)",
+        {"iso-text:timestamptz": _PLAIN},
     ),
     "interval": _plain("interval"),
     "json": Expressions(

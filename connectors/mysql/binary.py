@@ -108,7 +108,7 @@ def raw_packs(column: Column, native: Native, canonical: str, text: str) -> Pack
     if name in ("datetime", "timestamp"):
         value = _moment(name, native.number(0, 0))
         return {mark: Pack("q", 8, value) for mark in types}, {
-            "day": _day, "zero": _zero, "int": int.from_bytes,
+            "since": _day, "zero": _zero, "int": int.from_bytes,
         }  # fmt: skip
     if name == "binary" and family == "bytes":
         width = native.number(0, 1)
@@ -128,7 +128,7 @@ def _moment(name: str, digits: int) -> str:
     if name == "timestamp":
         return f"(($n := $int(v, 'big') or $zero()) >> {bits}) * 1000000{fraction} - {_SECONDS * 1_000_000}"
     clock = f"(($n >> {bits + 12} & 31) * 3600 + ($n >> {bits + 6} & 63) * 60 + ($n >> {bits} & 63))"
-    return f"$day(($n := $int(v, 'big')) >> {bits + 17} & 4194303) + {clock} * 1000000{fraction}"
+    return f"$since(($n := $int(v, 'big')) >> {bits + 17} & 4194303) + {clock} * 1000000{fraction}"
 
 
 def _zero() -> int:

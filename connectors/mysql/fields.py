@@ -116,6 +116,14 @@ def _offer(column: Column, native: Native) -> _Offer:
         type, text_of, value_of = _TEMPORAL[name]
         wires = {f"pg-text:{type}": "$text(v)", CANONICAL: "$value(v)", ANY_TEXT: "$any(v)"}
         names: dict[str, Any] = {"text": text_of, "value": value_of, "any": any_text(text_of, value_of)}
+        if name in ("datetime", "timestamp"):
+            moments: dict[str, str] = {}
+            for form, middle, zone in (("iso", "T", "Z"), ("pg", " ", "+00")):
+                end = zone if name == "timestamp" else ""
+                expression, more = temporal.moment(form, name, native.number(0, 0), middle, end)
+                moments[f"{form}-text:{type}"] = expression
+                names |= more
+            wires = {**moments, **wires, **moments}  # the cheaper ones first
         if name in temporal.PLAIN:
             wires = {f"mysql-text:{'date' if name == 'date' else 'datetime'}": "$plain(v)", **wires}
             names["plain"] = temporal.PLAIN[name]

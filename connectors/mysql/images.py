@@ -257,20 +257,17 @@ class ImageCode:
 
     def _compile_bind(self) -> Callable[..., tuple[Event, Event, Event]]:
         every = list(range(len(self.form.columns)))
-        row, names = join_expression(self.form.layout, [f"f{place}" for place in every])
-        old_row, _ = join_expression(self.form.layout, [f"o{place}" for place in every])
         whole_old = self._wants_old or not self._key
         wanted = every if whole_old else self._key
-        old = self._decode("o", wanted)
-        new = self._decode("f", every)
-        kept = [f"was = {old_row}"] if whole_old else []
+        old, names = self._decode("o", wanted, "was" if whole_old else "")
+        new, more = self._decode("f", every, "row")
         old_key = self._keyed("o", "was")
         olds = ["    olds.extend([None] * count)"] if self._wants_old else []
         lines = ["def bind(ops, keys, rows, olds, order, log, slow_write, slow_update, slow_delete, refuse, cut):"]
         lines += ["    put, name, mark = rows.append, keys.append, ops.append"]
         lines += self._loop(
             "write", 1, "slow_write", False,
-            [*new, f"row = {row}", f"name({self._keyed('f', 'row')})", "put(row)"],
+            [*new, f"name({self._keyed('f', 'row')})", "put(row)"],
             ["    ops.extend(b'I' * count)", *olds],
         )  # fmt: skip
         same = [f"mark({MOVE})", "put((key, row))"]
@@ -279,17 +276,17 @@ class ImageCode:
             same = ["if key == old:", f"    mark({UPDATE})", "    put(row)", "else:", *move]
         lines += self._loop(
             "update", 2, "slow_update", True,
-            [*old, *kept, f"old = {old_key}", "second = True", *new, f"row = {row}", f"key = {self._keyed('f', 'row')}",
+            [*old, f"old = {old_key}", "second = True", *new, f"key = {self._keyed('f', 'row')}",
              *same, "name(old)", *(["olds.append(was)"] if self._wants_old else [])],
             [],
         )  # fmt: skip
         lines += self._loop(
             "delete", 1, "slow_delete", False,
-            [*old, *kept, f"name({old_key})", *(["olds.append(was)"] if self._wants_old else [])],
+            [*old, f"name({old_key})", *(["olds.append(was)"] if self._wants_old else [])],
             ["    ops.extend(b'D' * count)", "    rows.extend([None] * count)"],
         )  # fmt: skip
         lines.append("    return write, update, delete")
-        return compile_function("bind", lines, {**self._names, **names, **self._globals(old, new)})
+        return compile_function("bind", lines, {**self._names, **names, **more, **self._globals(old, new)})
 
     def _loop(self, name: str, bitmaps: int, slow: str, tells: bool, row: list[str], after: list[str]) -> list[str]:
         """The function of one kind of event: all its rows, in full images."""
@@ -332,21 +329,34 @@ class ImageCode:
             return row
         return names[0] if len(names) == 1 else f"_key_join(({', '.join(names)},))"
 
-    def _decode(self, prefix: str, wanted: Sequence[int]) -> list[str]:
-        """Lines that decode the image at `q` into the fields PREFIX0 … and leave its end in `q`."""
-        fast = self._fast(prefix, wanted)
+    def _decode(self, prefix: str, wanted: Sequence[int], row: str) -> tuple[list[str], dict[str, Any]]:
+        """Lines that decode the image at `q` into the fields PREFIX0 … and leave its end in `q`, and their names.
+        `row`: the row of these is made too, and called so."""
+        taken, fast = self._fast(wanted)
+        fields, values = self._fields_of(prefix, taken, bool(row and self.form.layout.labels))
         steady = self._steady(prefix, wanted)
-        return [
+        names: dict[str, Any] = {}
+        if row:
+            # Where a row is one format, fields are formatted with it: of nothing NULL, that is.
+            expression, names = join_expression(self.form.layout, values, f"_whole_{prefix}")
+            fields.append(f"{row} = {expression}")
+            expression, more = join_expression(self.form.layout, [f"{prefix}{place}" for place in wanted])
+            steady.append(f"{row} = {expression}")
+            names |= more
+        lines = [
             f"nulls = data[q : q + {self._size}]",
             "if nulls == _none or nulls == _filled:",
-            *("    " + line for line in fast),
+            *("    " + line for line in [*fast, *fields]),
             "else:",
             *("    " + line for line in steady),
         ]
+        return lines, names
 
-    def _fast(self, prefix: str, wanted: Sequence[int]) -> list[str]:
-        """Nothing is NULL: run by run, the last column of each of varying width."""
-        lines, taken = [], {}
+    def _fast(self, wanted: Sequence[int]) -> tuple[dict[int, tuple[str, Cell]], list[str]]:
+        """Nothing is NULL: run by run, the last column of each of varying width. The raw values, by their places, and
+        the lines that read them."""
+        lines: list[str] = []
+        taken: dict[int, tuple[str, Cell]] = {}
         start, back = "q", self._size
         codes, targets, size = "", [], 0
         for number, cell in enumerate(self._cells):
@@ -372,12 +382,16 @@ class ImageCode:
             lines.append(f"{', '.join(targets)}, = _s_{codes}(data, {start} + {back})")
         if size or back:
             lines.append(f"q += {back + size}")
-        return [*lines, *self._fields_of(prefix, taken)]
+        return taken, lines
 
-    def _fields_of(self, prefix: str, taken: Mapping[int, tuple[str, Cell]]) -> list[str]:
-        """Lines that make the fields of raw values. What is packed side by side is packed at once, with the length of
-        what follows, and is the first one's field; the others are empty then. It costs a third of packing each."""
+    def _fields_of(
+        self, prefix: str, taken: Mapping[int, tuple[str, Cell]], formats: bool
+    ) -> tuple[list[str], list[str]]:
+        """Lines that make the fields of raw values, and what a row is to be made of: their names, or where it `formats`
+        them their expressions. What is packed side by side is packed at once, with the length of what follows, and is
+        the first one's field; the others are empty then. It costs a third of packing each."""
         lines: list[str] = []
+        expressions: dict[int, str] = {}
         run: list[str] = []
         codes = ""
         values: list[str] = []
@@ -392,12 +406,17 @@ class ImageCode:
                 codes, values = f"{codes}i{made.code}", [*values, str(made.width), _V.sub(raw, made.value)]
                 continue
             elif cell is not None and place is not None:
-                lines += self._field(prefix, place, raw, cell.steps)
+                its, value = self._field(f"{prefix}v{place}", raw, cell.steps)
+                lines += its
+                if formats and place not in self._key:
+                    expressions[place] = value
+                else:
+                    lines.append(f"{prefix}{place} = {value}")
             if run:
                 lines.append(f"{run[0]} = _p_{codes}({', '.join(values)})")
                 lines += [" = ".join([*run[1:], "b''"])] if run[1:] else []
                 run, codes, values = [], "", []
-        return lines
+        return lines, [expressions.get(place, f"{prefix}{place}") for place in sorted(taken)]
 
     def _steady(self, prefix: str, wanted: Sequence[int]) -> list[str]:
         """Column by column, as some are NULL."""
@@ -417,7 +436,8 @@ class ImageCode:
                     body.append(f"r{number}, = _s_{cell.code}(data, q)")
                 body.append(f"q += {cell.width}")
             if cell.place is not None and takes:
-                body += self._field(prefix, cell.place, f"r{number}", cell.steps)
+                its, value = self._field("v", f"r{number}", cell.steps)
+                body += [*its, f"{prefix}{cell.place} = {value}"]
                 lines += [f"if nulls & {1 << number}:", f"    {prefix}{cell.place} = _null", "else:"]
             else:
                 lines.append(f"if not nulls & {1 << number}:")
@@ -425,15 +445,16 @@ class ImageCode:
         return lines
 
     @staticmethod
-    def _field(prefix: str, place: int, raw: str, steps: tuple[str, ...]) -> list[str]:
-        """Lines that make the field of a raw value."""
+    def _field(name: str, raw: str, steps: tuple[str, ...]) -> tuple[list[str], str]:
+        """Lines that make the field of a raw value, as far as they must be lines, and its expression then. `name`: what
+        they may set."""
         lines, value = [], raw
         for step in steps:
             if not value.isidentifier() and len(_V.findall(step)) != 1:
-                lines.append(f"v = {value}")
-                value = "v"
+                lines.append(f"{name} = {value}")
+                value = name
             value = _V.sub(lambda _, value=value: value if value.isidentifier() else f"({value})", step)  # type: ignore[misc]
-        return [*lines, f"{prefix}{place} = {value}"]
+        return lines, value
 
     def _globals(self, *bodies: list[str]) -> dict[str, Any]:
         """What the generated lines name: each struct by its codes."""

@@ -45,16 +45,16 @@ def _date(year: int, month: int, day: int) -> date | XDate:
 def datetime_text(value: bytes) -> bytes:
     if len(value) == 8 and (micros := int.from_bytes(value[5:], "big")) % 10:
         number = int.from_bytes(value[:5], "big") & 0x7FFFFFFFFF
-        return b"%b%b.%06d" % (_day(number >> 17), _clock(number & 0x1FFFF), micros)
+        return b"%b %b.%06d" % (_day(number >> 17), _clock(number & 0x1FFFF), micros)
     number = int.from_bytes(value[:5], "big") & 0x7FFFFFFFFF
-    text = _day(number >> 17) + _clock(number & 0x1FFFF)
+    text = _day(number >> 17) + b" " + _clock(number & 0x1FFFF)
     return text + _fraction(value[5:]) if len(value) > 5 else text
 
 
 @lru_cache(maxsize=1 << 17)
 def _clock(packed: int) -> bytes:
     """Hour, minute, second, in five, six and six bits."""
-    return b" %02d:%02d:%02d" % (packed >> 12, packed >> 6 & 63, packed & 63)
+    return b"%02d:%02d:%02d" % (packed >> 12, packed >> 6 & 63, packed & 63)
 
 
 @lru_cache(maxsize=1 << 14)
@@ -84,18 +84,18 @@ def datetime_value(value: bytes) -> datetime | XTimestamp:
 def timestamp_text(value: bytes) -> bytes:
     if len(value) == 7 and (micros := (number := int.from_bytes(value, "big")) & 0xFFFFFF) % 10:
         days, seconds = divmod(number >> 24, 86400)
-        return b"%b%b.%06d+00" % (_unix_day(days), _second(seconds), micros)
+        return b"%b %b.%06d+00" % (_unix_day(days), _second(seconds), micros)
     days, seconds = divmod(int.from_bytes(value[:4], "big"), 86400)
     if not days and not any(value):
         raise _refused("0000-00-00 00:00:00")
-    text = _unix_day(days) + _second(seconds)
+    text = _unix_day(days) + b" " + _second(seconds)
     return text + _fraction(value[4:]) + b"+00" if len(value) > 4 else text + b"+00"
 
 
 @lru_cache(maxsize=86400)
 def _second(number: int) -> bytes:
     """Of a day."""
-    return b" %02d:%02d:%02d" % (number // 3600, number // 60 % 60, number % 60)
+    return b"%02d:%02d:%02d" % (number // 3600, number // 60 % 60, number % 60)
 
 
 @lru_cache(maxsize=1 << 14)
@@ -107,6 +107,36 @@ def timestamp_value(value: bytes) -> datetime | XTimestamp:
     if not any(value):
         return XTimestamp(utc=True)
     return _EPOCH + timedelta(seconds=int.from_bytes(value[:4], "big"), microseconds=_micros(value[4:]))
+
+
+# --- either of these, as an expression that calls no function of Python's: this takes half the time -------------------
+
+
+def moment(form: str, type: str, digits: int, middle: str, end: str) -> tuple[str, dict[str, object]]:
+    """The expression of the text of `v`, and what it names, one of it `form`: with `middle` between day and clock, and
+    `end` behind it."""
+    bits = 8 * ((digits + 1) // 2)
+    seldom = datetime_text if type == "datetime" else timestamp_text
+    if type == "datetime":
+        day, clock = f"$day($n >> {bits + 17} & 4194303)", f"$clock($n >> {bits} & 131071)"
+    else:
+        day, clock = f"$day(($s := $n >> {bits}) // 86400)", "$clock($s % 86400)"
+    number = "($n := $int(v, 'big'))"
+    if digits:
+        fraction, unit = f".%0{digits}d", 10 ** (bits // 4 - digits)
+        test = f"($m := ({number} & {(1 << bits) - 1}) // {unit}) % 10"
+    else:
+        fraction, test = "", number
+    values = f"{day}, {clock}{', $m' if digits else ''}"
+    often = f"b'%b{middle}%b{fraction}{end}' % ({values})"
+
+    def as_asked(value: bytes) -> bytes:
+        """Zeros at a fraction's end, the zero date."""
+        return seldom(value).replace(b" ", middle.encode()).replace(b"+00", end.encode())
+
+    days, clocks = (_day, _clock) if type == "datetime" else (_unix_day, _second)
+    names: dict[str, object] = {"day": days, "clock": clocks, form: as_asked, "int": int.from_bytes}
+    return f"({often} if {test} else ${form}(v))", names
 
 
 # --- TIME: three bytes and the fraction's, big-endian, one number with an offset --------------------------------------
@@ -143,7 +173,7 @@ def plain_date(value: bytes) -> bytes:
 
 def plain_datetime(value: bytes) -> bytes:
     number = int.from_bytes(value[:5], "big") & 0x7FFFFFFFFF
-    return _plain_day(number >> 17) + _clock(number & 0x1FFFF) + _fraction(value[5:])
+    return _plain_day(number >> 17) + b" " + _clock(number & 0x1FFFF) + _fraction(value[5:])
 
 
 @lru_cache(maxsize=1 << 14)

@@ -66,6 +66,8 @@ def _texts(column: Column) -> tuple[dict[str, str], dict[str, Any]]:
     if name in _TEMPORAL:
         text_of, value_of = _TEMPORAL[name]
         plain = {"mysql-text:date": "v", "mysql-text:datetime": "v"}
+        iso = "$text(v).replace(b' ', b'T').replace(b'+00', b'Z')"
+        plain |= {"iso-text:timestamp": iso, "iso-text:timestamptz": iso}
         return {**_both("$text(v)", "$value(v)"), ANY_TEXT: "$any(v)", **plain}, {
             "text": text_of, "value": value_of, "any": any_text(text_of, value_of),
         }  # fmt: skip
