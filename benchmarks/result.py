@@ -51,9 +51,10 @@ class Ratio:
         lines = []
         for name, seconds in self.seconds.items():
             rates = [self.rows / each / 1000 for each in seconds]
-            mark = " (the bar)" if name == self.bar else ""
             if len(seconds) < len(self.seconds["cdcd"]):
-                mark = f" ({len(seconds)} run, too slow to be the bar)"
+                lines.append(f"{name} (given up in its first run, too slow to be the bar): under {max(rates):,.0f}")
+                continue
+            mark = " (the bar)" if name == self.bar else ""
             lines.append(f"{name}{mark}: {median(rates):,.0f} ({min(rates):,.0f}–{max(rates):,.0f})")
         if self.floor:
             floor = median(self.floor)

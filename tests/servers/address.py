@@ -1,10 +1,13 @@
 """A PostgreSQL server known by its address: what tests ask of any server, whoever started it."""
 
+from contextlib import closing
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
 import psycopg2
 import psycopg2.extensions
+
+from tests.kept import sessions
 
 Rows = list[tuple[Any, ...]]
 
@@ -17,14 +20,30 @@ def connect(url: str) -> psycopg2.extensions.connection:
 
 
 def execute(url: str, text: str, *params: object) -> Rows:
-    """Run SQL in autocommit on a connection of its own; the last statement's rows, or none."""
-    connection = connect(url)
-    try:
-        with connection.cursor() as cursor:
-            cursor.execute(text, params or None)
-            return cursor.fetchall() if cursor.description else []
-    finally:
-        connection.close()
+    """Run SQL in autocommit on a connection of its own, or on that of a wait; the last statement's rows, or none."""
+    kept = sessions()
+    if kept is None:
+        with closing(connect(url)) as connection:
+            return _run(connection, text, params)
+    if (known := kept.pop(url, None)) is not None:
+        try:
+            found = _run(known, text, params)
+            kept[url] = known
+            return found
+        except (psycopg2.OperationalError, psycopg2.InterfaceError):
+            if not known.closed:  # else it was ended since: asked again
+                raise
+        finally:
+            if url not in kept:
+                known.close()
+    kept[url] = connect(url)
+    return _run(kept[url], text, params)
+
+
+def _run(connection: psycopg2.extensions.connection, text: str, params: tuple[object, ...]) -> Rows:
+    with connection.cursor() as cursor:
+        cursor.execute(text, params or None)
+        return cursor.fetchall() if cursor.description else []
 
 
 class Server:
