@@ -46,7 +46,6 @@ SETTINGS: Mapping[str, str] = {
     "enable_hashjoin": "off",
     "enable_mergejoin": "off",
     "enable_seqscan": "off",
-    "jit": "off",
     "temp_buffers": "32MB",
 }
 

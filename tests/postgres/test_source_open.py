@@ -16,6 +16,8 @@ from cdcd.contracts import Finding
 from cdcd.errors import CdcdError, Interrupted, OtherServer, SlotInUse, SlotLost, StateRefused, Unreachable, UsageError
 from cdcd.model.group import Group
 from cdcd.model.position import Checkpoint
+from cdcd.wake import Wake
+from connectors.postgres.ask import Asker
 from connectors.postgres.position import Lsn
 from connectors.postgres.source import PostgresSource
 from tests.postgres.source_reading import NAME, open_at, pipeline, read_all, slot_place, text_form, told
@@ -268,3 +270,13 @@ def test_nothing_stays_open(source_db: Database) -> None:
     for _ in range(3):
         once()
     assert len(os.listdir("/proc/self/fd")) <= before
+
+
+def test_questions_to_the_catalogue_are_not_compiled(source_db15: Database) -> None:
+    """Debian's server would: it takes a second, of a question of five milliseconds."""
+    assert source_db15.sql("SHOW jit") == [("on",)]
+    asker = Asker(lambda: source_db15.url, "cdcd/test", Wake())
+    try:
+        assert asker.ask("SHOW jit") == [("off",)]
+    finally:
+        asker.close()
