@@ -359,7 +359,7 @@ def changed(table: Table, why: str) -> SchemaChanged:
     return SchemaChanged(
         f"the columns of {table.id} changed at the source",
         why=why,
-        hint="alter the target in the same way, or `cdcd reload` the table",
+        hint="alter the target in the same way, or `cdcd reload` the table; begin a tail behind the change",
         table=table.id,
     )
 

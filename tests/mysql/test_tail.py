@@ -67,3 +67,20 @@ def test_since_a_position(mysql_db: MySQLDatabase, cdcd: Callable[..., Daemon]) 
     wrong = cdcd("tail", mysql_db.url, "--since", "yesterday").wait(code=None)
     assert "'yesterday' is not a position" in wrong
     assert "--since POSITION" in cdcd("tail", mysql_db.url, "--slot", "x").wait(2)
+
+
+def test_since_before_a_table_was_altered(mysql_db: MySQLDatabase, cdcd: Callable[..., Daemon]) -> None:
+    """The catalogue is of now, the rows are of then: they are not guessed at."""
+    mysql_db.sql("CREATE TABLE t (id int PRIMARY KEY, a varchar(9))")
+    first = cdcd("tail", mysql_db.url)
+    wait_until(lambda: "stream started" in first.text(), what="the stream")
+    mysql_db.sql("INSERT INTO t VALUES (1, 'a')")
+    wait_until(lambda: len(lines(first)) == 1, what="a line")
+    first.stop()
+    mysql_db.sql(
+        "INSERT INTO t VALUES (2, 'b')", "ALTER TABLE t ADD n int DEFAULT 7", "INSERT INTO t VALUES (3, 'c', 8)"
+    )
+    again = cdcd("tail", mysql_db.url, "--since", lines(first)[0]["position"], "--until", "caught-up")
+    text = again.wait(code=None)
+    assert f"the columns of {mysql_db.name}.t changed at the source" in text and "rows have 2 columns, not 3" in text
+    assert "begin a tail behind the change" in text and lines(again) == []
