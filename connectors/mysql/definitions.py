@@ -50,7 +50,7 @@ class Definitions:
         read: Mapping[str, Place],
     ) -> None:  # fmt: skip
         self.collations = collations
-        self._server = server
+        self.server = server
         self._look = look
         self._read = read
 
@@ -78,13 +78,13 @@ class Definitions:
         return list(self._past(steps, tables, name))
 
     def _folded(self, id: str) -> str:
-        return id.lower() if self._server.folds else id
+        return id.lower() if self.server.folds else id
 
     def _dialect(self, query: Query) -> Dialect:
-        major, minor, patch = self._server.version
+        major, minor, patch = self.server.version
         number = major * 10000 + minor * 100 + patch
-        explicit = bool(query.flags & 1 << 24) if self._server.mariadb else query.explicit
-        return Dialect(self._server.mariadb, number, query.sql_mode, explicit)
+        explicit = bool(query.flags & 1 << 24) if self.server.mariadb else query.explicit
+        return Dialect(self.server.mariadb, number, query.sql_mode, explicit)
 
     def _text(self, query: Query) -> tuple[str, str]:
         """A statement is in the log as the client sent it. Where its character set is not known, that, and a text of
@@ -139,7 +139,7 @@ class Definitions:
             why = f"{error}: it was altered without the log, or is known as it became only later"
             raise _stop(query, "does not fit to the table as it is known", why, table.id, position) from None
         new = replace(made.table, version=table.version + 1)
-        if self._server.folds:
+        if self.server.folds:
             new = replace(new, schema=new.schema.lower(), name=new.name.lower())
         new = self._pointing(table, new, tables)
         if made.reload or _differs(table, new):
@@ -184,7 +184,7 @@ class Definitions:
         names = {self._folded(id): id for id in at}
         for old, new in effect.names:
             if (id := names.pop(self._folded(".".join(old)), "")) != "":
-                schema, name = (part.lower() if self._server.folds else part for part in new)
+                schema, name = (part.lower() if self.server.folds else part for part in new)
                 table = at[id]
                 its = tuple(pointed(one, table.id, f"{schema}.{name}", {}) for one in table.references)
                 at[id] = replace(table, schema=schema, name=name, references=its, version=table.version + 1)

@@ -4,7 +4,7 @@ references). The server is told who reads: SHOW REPLICAS shows the pipeline's na
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from uuid import NAMESPACE_URL, uuid5
 from zlib import crc32
 
@@ -19,6 +19,7 @@ from connectors.mysql.wire import Wire
 HEARTBEAT = 10
 """Seconds after which a server that has nothing to send says so."""
 
+_ERROR = 0xFF
 _REGISTER, _DUMP, _DUMP_GTID = 0x15, 0x12, 0x1E
 _ANNOTATE = 2  # MariaDB: what else it calls an event of its own is left out for us
 
@@ -29,10 +30,21 @@ def server_id(name: str) -> int:
 
 
 def start_dump(
-    connection: Connection, wake: Wake, server: Server, name: str, place: Place, purged: GtidSet
+    connect: Callable[[], Connection], wake: Wake, server: Server, name: str, place: Place, purged: GtidSet
 ) -> tuple[Wire, bool]:
     """Have the server send its log from the place on; the wire, and whether it begins with the last transaction
     before the place, which shows that its history is ours."""
+    if isinstance(place, Domains) and (earlier := place.without_last(server.uuid)) is not None:
+        wire, _ = _start(connect(), wake, server, name, earlier, purged)
+        if wire.upcoming(60) != _ERROR:
+            return wire, True
+        wire.close()  # most likely it was purged: only this server knows, and there is nothing to be compared
+    return _start(connect(), wake, server, name, place, purged)
+
+
+def _start(
+    connection: Connection, wake: Wake, server: Server, name: str, place: Place, purged: GtidSet
+) -> tuple[Wire, bool]:
     _set(connection, _variables(server, name, place))
     wire = Wire(connection, wake)
     try:

@@ -17,10 +17,12 @@ _FILE = re.compile(r"([^\s:/\\]+\.\d{6,}):(\d{1,20})")
 @dataclass(frozen=True, slots=True)
 class Last:
     """The last transaction before a place and when it was first committed (microseconds since 1970): what shows that a
-    server has the same history, and not one that merely counts alike after a reset."""
+    server has the same history, and not one that merely counts alike after a reset. `before`: at MariaDB, the one
+    before it in its domain, behind which it comes once more; empty where it was read from a replica."""
 
     gtid: str
     stamp: int
+    before: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,12 @@ class Domains:
 
     def distance(self, other: Domains) -> int:
         return 0
+
+    def without_last(self, own: str) -> Domains | None:
+        """The place before its last transaction, where that is known, and was made by the server of this number."""
+        if self.last is None or not self.last.before or self.last.gtid.split("-")[1] != own:
+            return None
+        return Domains({**self.domains, **Domains.parse(self.last.before).domains})
 
     def to_json(self) -> dict[str, Any]:
         return {"domains": self.text, **_last(self.last)}
@@ -142,7 +150,7 @@ def _written(text: str, mariadb: bool) -> Place:
 
 
 def _last(last: Last | None) -> dict[str, Any]:
-    return {"last": [last.gtid, last.stamp]} if last else {}
+    return {"last": [last.gtid, last.stamp, *([last.before] if last.before else [])]} if last else {}
 
 
 def parse_gtid(text: str) -> Gtid:

@@ -103,8 +103,8 @@ def _owned(text: str) -> GtidSet:
 
 def verify_place(asker: Asker, server: Server, place: Place) -> GtidSet:
     """That nothing from the place on is lost, and that the server has been there; which GTIDs it has purged. Where
-    MariaDB has lost something it says so when the dump begins; but of one whose log was begun anew it waits in silence
-    until there are as many."""
+    MariaDB has lost something it says so when the dump begins; but of one whose log was begun anew it would wait in
+    silence until there are as many."""
     if isinstance(place, Gtids):
         ((executed, purged),) = asker.ask("SELECT @@GLOBAL.gtid_executed, @@GLOBAL.gtid_purged")
         _verify_sets(place.set, GtidSet.parse(executed), GtidSet.parse(purged))

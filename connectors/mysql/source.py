@@ -132,7 +132,7 @@ class MysqlSource:
         self._verify_kind(server, place, identity)
         purged = verify_place(self._asker, server, place)
         self._fillings = {name: choose(its) for name, its in forms.items() if its}
-        wire, again = start_dump(connect(self._url()), self._wake, server, self.name, place, purged)
+        wire, again = start_dump(self._connect, self._wake, server, self.name, place, purged)
         stream = Stream(
             place, self._fillings, self._group_bytes, Definitions(server, self._all_collations, self._look, self._read),
             sums=server.sums, again=place.last if again else None,

@@ -64,7 +64,7 @@ class Stream:
         that the server was asked for once more, though it lies before `place`. `derives`: see Cascades."""
         self.inside = False
         self.file = ""
-        self._track = track(place)
+        self._track = track(place, definitions.server.uuid)
         self._mariadb = isinstance(place, Domains)
         self._last = place.last
         self._again = again

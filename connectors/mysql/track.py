@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Protocol
 
 from cdcd.errors import StateRefused
@@ -43,16 +44,25 @@ class GtidTrack:
 
 
 class DomainTrack:
-    def __init__(self, start: Domains) -> None:
+    """`own`: the server's number. Its replicas give its transactions other times, so that only those are compared that
+    were read where they were made."""
+
+    def __init__(self, start: Domains, own: str) -> None:
         self._domains = dict(start.domains)
+        self._own = own
+        self._before: tuple[str, str] = ("", "")  # the last one added, and the one before it
 
     def add(self, domain: int, at: tuple[int, int]) -> None:
+        was = self._domains.get(domain) if str(at[0]) == self._own else None
+        self._before = (text_of((domain, at)), text_of((domain, was)) if was is not None else "")
         self._domains[domain] = at
 
     def holds(self, domain: int, at: tuple[int, int]) -> bool:
         return at[1] <= self._domains.get(domain, (0, 0))[1]
 
     def place(self, last: Last | None) -> Domains:
+        if last is not None and last.gtid == self._before[0]:
+            last = replace(last, before=self._before[1])
         return Domains(dict(self._domains), last)
 
 
@@ -70,11 +80,12 @@ class OffsetTrack:
         return Offset(self._at.file, self._at.at, last)
 
 
-def track(start: Place) -> Track:
+def track(start: Place, own: str = "") -> Track:
+    """`own`: as Server.uuid."""
     if isinstance(start, Gtids):
         return GtidTrack(start.set)
     if isinstance(start, Domains):
-        return DomainTrack(start)
+        return DomainTrack(start, own)
     return OffsetTrack(start)
 
 

@@ -64,6 +64,12 @@ class Wire:
             raise server_error(whole)
         return whole
 
+    def upcoming(self, timeout: float) -> int:
+        """The first byte of the next packet, which stays where it is."""
+        if self.limit - self.pos < 5 and not self.more(timeout):
+            raise Unreachable(f"the server has not answered within {timeout:g} s")
+        return self.data[self.pos + 4]
+
     def joined(self) -> bytes | None:
         """The packet at `pos`, all its parts in one; None: it has not come whole."""
         at, parts = self.pos, []

@@ -49,7 +49,7 @@ def ended(database: MySQLDatabase, place: Place) -> CdcdError:
     connection = connect(database.url)
     with pytest.raises(CdcdError) as told:
         server = read_server(connection)
-        wire, _ = dump.start_dump(connection, Wake(), server, f"ends_{database.name}", place, NOTHING)
+        wire, _ = dump.start_dump(lambda: connection, Wake(), server, f"ends_{database.name}", place, NOTHING)
         with closing(wire):
             while True:
                 wire.packet(20)
