@@ -51,12 +51,13 @@ STANDSTILL = 5.0
 
 class Attempt:
     """`run` returns when the run's end is reached or `stopping` is set, and raises on any error. `flowing` is true
-    once a change or a chunk became durable, so that the next attempt begins its back-off anew."""
+    once a position or a chunk became durable, so that the next attempt begins its back-off anew; `made`, once changes
+    or a chunk were written."""
 
     def __init__(
         self, options: Options, source: Source, sink: Sink, progress: Progress, stopping: threading.Event
     ) -> None:
-        self.flowing = False
+        self.flowing = self.made = False
         self.claimed = False
         self._options = options
         self._source = source
@@ -206,7 +207,7 @@ class Attempt:
             raise
         finally:
             snapshot.close()
-        self.flowing = self.flowing or bool(loaded)
+        self.flowing, self.made = self.flowing or bool(loaded), self.made or bool(loaded)
         self._outgrown = load.outgrown
         self._ledger.put(loaded)
         self._note_chunks()
@@ -305,6 +306,7 @@ class Attempt:
             self._widen(error)
             raise
         self._inside = checkpoint is None
+        self.made = self.made or (group.changes > 0 and not self._inside)
         if changed:
             changes = group.schema_changes
             reader.altered(changes, self._evolve.made(changes))

@@ -73,6 +73,7 @@ class Task:
                     continue
                 if attempt is not None and attempt.flowing:
                     tries, since = 0, time.monotonic()
+                if attempt is not None and attempt.made:
                     same.clear()
                 if isinstance(error, Unexplained):
                     same = [*(what for what in same if what == error.what), error.what]

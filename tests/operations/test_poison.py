@@ -7,6 +7,7 @@ import pytest
 from tests.crash.following import Cdcd, words
 from tests.equality import assert_equal
 from tests.servers import Database
+from tests.waiting import wait_until
 
 
 @pytest.mark.failure("OP-03")
@@ -35,7 +36,8 @@ def test_one_row_of_many(source_db: Database, target_db: Database, cdcd: Cdcd) -
 def test_what_the_target_cannot_explain_is_not_tried_for_ever(
     source_db: Database, target_db: Database, cdcd: Cdcd
 ) -> None:
-    """An internal error of the server may pass by itself: so it is tried again, and then it is a person's turn."""
+    """An internal error of the server may pass by itself: so it is tried again, and then it is a person's turn. That
+    the source's log grows meanwhile, and is passed, is no success."""
     source_db.sql("CREATE TABLE t (id int PRIMARY KEY)")
     source_db.sql("INSERT INTO t VALUES (1)")
     target_db.sql(
@@ -43,7 +45,15 @@ def test_what_the_target_cannot_explain_is_not_tried_for_ever(
         " $$ BEGIN RAISE 'cache lookup failed for whatever' USING ERRCODE = 'XX000'; END $$"
     )
     target_db.sql("CREATE TABLE t (id int PRIMARY KEY CHECK (whole(id)))")
-    told = cdcd(*words(source_db, target_db, "--target-tables", "use")).wait(6)
+    daemon = cdcd(*words(source_db, target_db, "--target-tables", "use", "--tables", "public.t"))
+    source_db.sql("CREATE TABLE busy (n int)")
+
+    def ended() -> bool:
+        source_db.sql("INSERT INTO busy VALUES (1)")
+        return daemon.process.poll() is not None
+
+    wait_until(ended, 60, "the daemon to stop")
+    told = daemon.wait(6)
     assert "4 times on end" in told and "cache lookup failed" in told and "XX000" in told
     target_db.sql("CREATE OR REPLACE FUNCTION whole(int) RETURNS bool LANGUAGE sql AS 'SELECT true'")
     cdcd(*words(source_db, target_db, "--target-tables", "use", "--until", "caught-up")).wait(0)
