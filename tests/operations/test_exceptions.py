@@ -208,6 +208,7 @@ def test_keys_that_only_the_server_compares(source_db: Database, target_db: Data
     """1.0 and 1.00 are one key, in other bytes."""
     source_db.sql("CREATE TABLE numbers (k numeric PRIMARY KEY, n int)")
     begun()
+    begun()  # it may have joined at the first one's end
     target_db.sql("ALTER TABLE numbers ADD CHECK (n < 100) NOT VALID")
     source_db.sql("INSERT INTO numbers VALUES (1.0, 1000), (2.0, 2000)")
     begun(*SKIP)

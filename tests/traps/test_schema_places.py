@@ -129,7 +129,13 @@ def test_while_it_is_being_read(source_db: Database, target_db: Database) -> Non
     altered = ["ALTER TABLE t ADD c int DEFAULT 7", "ALTER TABLE t ALTER n TYPE bigint", "ALTER TABLE t DROP a"]
     pipeline = Handled(source_db, target_db, chunks_per_snapshot=1)
     pipeline.hands.cuts[T] = ("id", ["30", "60", "90"])
-    pipeline.hands.before_read = lambda chunk: source_db.sql(altered.pop()) if altered else None
+
+    def alter(_: object) -> None:
+        if altered:
+            source_db.sql(altered[-1])
+            altered.pop()
+
+    pipeline.hands.before_read = alter
     with pipeline:
         pipeline.until(lambda: not altered, "all changes")
         commit(source_db, "INSERT INTO t VALUES (1001, 5, 6)")
