@@ -85,6 +85,9 @@ class Evolve:
                 raise _stop(change, hint)
             return [change]
         again = f"alter the target's table in the same way, then: cdcd reload {old.id}, and run again"
+        if policy == "stop" and any(column.left_out for column in old.columns):  # by another policy, on purpose
+            new = without(old, new, added=False)
+            change = replace(change, new=new, reload=change.reload and concerned(old, new))
         if policy == "stop" and change.reload and not blank:
             raise _stop(change, again)
         if policy == "ignore":
@@ -199,8 +202,8 @@ def compare(known: Iterable[Table], there: Sequence[Table], policy: Policy) -> l
         now = by_oid.get(table.oid) or by_id.get(table.id)
         if now is not None and not now.oid:
             now = numbered(table, now)
-        if now is not None and policy == "ignore":
-            now = without(table, now)
+        if now is not None and policy != "apply":
+            now = without(table, now, added=policy == "ignore")
         change = become(table, now)
         if change is not None:
             found.append(change)

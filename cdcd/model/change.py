@@ -169,10 +169,10 @@ def carried_over(old: Table, new: Table, chunks: Sequence[Chunk]) -> tuple[Chunk
     return (Chunk(new.id, 0, state=State.IN, rows=rows, bytes=size),)
 
 
-def without(old: Table, new: Table) -> Table:
-    """The new table as it is where the target's shall stay what it is: new columns are left out, and names, nullability
-    and defaults are the target's own affair."""
-    known = {now.ident: was is None or was.left_out for was, now in paired(old, new) if now is not None}
+def without(old: Table, new: Table, added: bool = True) -> Table:
+    """The new table as it is where the target's shall stay what it is: columns that were left out stay so, and so do
+    new ones (`added`); names, nullability and defaults are the target's own affair."""
+    known = {now.ident: added if was is None else was.left_out for was, now in paired(old, new) if now is not None}
     return replace(new, columns=tuple(replace(column, left_out=known[column.ident]) for column in new.columns))
 
 

@@ -181,7 +181,7 @@ class TestTheConnection:
         with pipeline:
             pipeline.equal("public.t")
         assert hands.read == [("public.t", 0), ("public.t", 1), ("public.t", 1)]
-        assert hands.snapshots == 1
+        assert hands.snapshots >= 1  # the stream may have passed one
         assert pipeline.progress.retries == 0
 
     @pytest.mark.failure("T-PG-12")

@@ -350,6 +350,12 @@ class TestPolicies:
             assert columns(target_db, T) == ["id", "a", "n"]
             assert target_db.sql("SELECT a FROM t WHERE id IN (1001, 1003) ORDER BY id") == [("x",), (None,)]
             assert file(target_db) == held, "it was loaded again"
+        with Handled(source_db, target_db, on_schema_change="stop") as stopping:
+            commit(source_db, "INSERT INTO t (id, n) VALUES (1006, 3)")
+            stopping.caught_up()
+            looks = stopping.hands.surveys
+            stopping.until(lambda: stopping.hands.surveys > looks + 3, "looks at the tables: nothing is new")
+            assert source_db.sql(told) == target_db.sql(told)
         with Pipeline(source_db, target_db, on_schema_change="ignore") as pipeline:
             commit(source_db, "INSERT INTO t (id, n) VALUES (1004, 3)")
             pipeline.caught_up()
