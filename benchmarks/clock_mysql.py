@@ -16,7 +16,6 @@ from tests.waiting import wait_until
 
 Alive = Callable[[], None]
 
-_DUMPS = "SELECT count(*) FROM information_schema.processlist WHERE command LIKE 'Binlog Dump%'"
 _DUMPING = "SELECT id FROM information_schema.processlist WHERE command LIKE 'Binlog Dump%'"
 _SENDS = (
     "SELECT count(*) FROM information_schema.processlist WHERE id <> connection_id() AND info LIKE 'SELECT%mixed%'"
@@ -41,7 +40,7 @@ class Look(Looking):
 
     def dumping(self, alive: Alive) -> float:
         """When the server began to send its log to somebody."""
-        return until(lambda: bool(self.one(_DUMPS)), alive, "the server to send its log")
+        return until(lambda: bool(self.one(_DUMPING)), alive, "the server to send its log")
 
     def sending(self, alive: Alive) -> float:
         """When the server began to send the table's rows."""

@@ -41,7 +41,7 @@ def measure(servers: Servers, backlog: Backlog, runs: int, at_least: float, aim:
         peers: list[float] = []
 
         def one(contender: Contender, run: int) -> float:
-            if contender is contenders[0]:
+            if run or contender is contenders[0]:
                 return turn(pair, backlog, contender, start, run)
             took = turn(pair, backlog, contender, start, run, HOPELESS * min(peers, default=inf))
             peers.append(took)

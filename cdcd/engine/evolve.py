@@ -85,16 +85,14 @@ class Evolve:
                 raise _stop(change, hint)
             return [change]
         again = f"alter the target's table in the same way, then: cdcd reload {old.id}, and run again"
-        if policy == "stop" and any(column.left_out for column in old.columns):  # by another policy, on purpose
-            new = without(old, new, added=False)
+        if policy == "ignore" and old.id != new.id:
+            raise _stop(change, f"run with --on-schema-change apply, or rename {new.id} back at the source")
+        # What was left out before, by another policy and on purpose, is no reason to stop.
+        if policy == "ignore" or (policy == "stop" and any(column.left_out for column in old.columns)):
+            new = without(old, new, added=policy == "ignore")
             change = replace(change, new=new, reload=change.reload and concerned(old, new))
         if policy == "stop" and change.reload and not blank:
             raise _stop(change, again)
-        if policy == "ignore":
-            if old.id != new.id:
-                raise _stop(change, f"run with --on-schema-change apply, or rename {new.id} back at the source")
-            new = without(old, new)
-            change = replace(change, new=new, reload=change.reload and concerned(old, new))
         kept = None if change.reload else carried_over(old, new, chunks)
         if kept is None:
             if policy == "stop" and not blank:

@@ -135,7 +135,7 @@ EXPRESSIONS: Mapping[str, Expressions] = {
     "float64": Expressions(
         "shortest exact number; else as decimal",
         {"float8": _NUMBER},
-        "repr(v).encode() if v - v == 0 else float64(v)",
+        "repr(v).encode() if v - v == 0 else float64(v)",  # a finite one, as most are, costs no call
     ),
     "text": _text("text", "varchar", "name", "char"),
     "char": Expressions(

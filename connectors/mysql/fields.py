@@ -114,16 +114,16 @@ def _offer(column: Column, native: Native) -> _Offer:
         return wires, {"text": made, "Decimal": Decimal}
     if name in _TEMPORAL:
         type, text_of, value_of = _TEMPORAL[name]
-        wires = {f"pg-text:{type}": "$text(v)", CANONICAL: "$value(v)", ANY_TEXT: "$any(v)"}
         names: dict[str, Any] = {"text": text_of, "value": value_of, "any": any_text(text_of, value_of)}
+        texts = {f"pg-text:{type}": "$text(v)"}
         if name in ("datetime", "timestamp"):
-            moments: dict[str, str] = {}
+            texts = {}
             for form, middle, zone in (("iso", "T", "Z"), ("pg", " ", "+00")):
                 end = zone if name == "timestamp" else ""
                 expression, more = temporal.moment(form, name, native.number(0, 0), middle, end)
-                moments[f"{form}-text:{type}"] = expression
+                texts[f"{form}-text:{type}"] = expression
                 names |= more
-            wires = {**moments, **wires, **moments}  # the cheaper ones first
+        wires = {**texts, CANONICAL: "$value(v)", ANY_TEXT: "$any(v)"}
         if name in temporal.PLAIN:
             wires = {f"mysql-text:{'date' if name == 'date' else 'datetime'}": "$plain(v)", **wires}
             names["plain"] = temporal.PLAIN[name]

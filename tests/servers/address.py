@@ -25,17 +25,12 @@ def execute(url: str, text: str, *params: object) -> Rows:
     if kept is None:
         with closing(connect(url)) as connection:
             return _run(connection, text, params)
-    if (known := kept.pop(url, None)) is not None:
+    if url in kept:
         try:
-            found = _run(known, text, params)
-            kept[url] = known
-            return found
+            return _run(kept[url], text, params)
         except (psycopg2.OperationalError, psycopg2.InterfaceError):
-            if not known.closed:  # else it was ended since: asked again
+            if not kept[url].closed:  # else it was ended since: asked again
                 raise
-        finally:
-            if url not in kept:
-                known.close()
     kept[url] = connect(url)
     return _run(kept[url], text, params)
 
