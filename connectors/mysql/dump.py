@@ -34,6 +34,8 @@ def start_dump(
 ) -> tuple[Wire, bool]:
     """Have the server send its log from the place on; the wire, and whether it begins with the last transaction
     before the place, which shows that its history is ours."""
+    if isinstance(place, Offset) and (begin := place.without_last()) is not None:
+        return _start(connect(), wake, server, name, begin, purged)[0], True
     if isinstance(place, Domains) and (earlier := place.without_last(server.uuid)) is not None:
         wire, _ = _start(connect(), wake, server, name, earlier, purged)
         if wire.upcoming(60) != _ERROR:

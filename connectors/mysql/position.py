@@ -17,12 +17,14 @@ _FILE = re.compile(r"([^\s:/\\]+\.\d{6,}):(\d{1,20})")
 @dataclass(frozen=True, slots=True)
 class Last:
     """The last transaction before a place and when it was first committed (microseconds since 1970): what shows that a
-    server has the same history, and not one that merely counts alike after a reset. `before`: at MariaDB, the one
-    before it in its domain, behind which it comes once more; empty where it was read from a replica."""
+    server has the same history, and not one that merely counts alike after a reset. `gtid`: without GTIDs, the place
+    where it begins. `before`: at MariaDB, the one before it in its domain, behind which it comes once more; empty where
+    it was read from a replica. `begun`: when the file that holds it was begun (seconds since 1970), 0: not told."""
 
     gtid: str
     stamp: int
     before: str = ""
+    begun: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +108,11 @@ class Offset:
     def covers(self, other: Offset) -> bool:
         return (self.number, self.at) >= (other.number, other.at)
 
+    def without_last(self) -> Offset | None:
+        """The place before its last transaction, where that is known."""
+        file, _, begin = (self.last.gtid if self.last else "").rpartition(":")
+        return Offset(file, int(begin)) if file == self.file else None
+
     def distance(self, other: Offset) -> int:
         return max(0, self.at - other.at) if self.file == other.file else 0
 
@@ -150,7 +157,10 @@ def _written(text: str, mariadb: bool) -> Place:
 
 
 def _last(last: Last | None) -> dict[str, Any]:
-    return {"last": [last.gtid, last.stamp, *([last.before] if last.before else [])]} if last else {}
+    if last is None:
+        return {}
+    more = [last.before, last.begun] if last.begun else [last.before] if last.before else []
+    return {"last": [last.gtid, last.stamp, *more]}
 
 
 def parse_gtid(text: str) -> Gtid:

@@ -42,6 +42,7 @@ from connectors.mysql.server import Server, read_head, read_server, verify_place
 from connectors.mysql.snapshot import MysqlSnapshot, same_shape, take
 from connectors.mysql.stream import Stream
 from connectors.mysql.structure_read import read_structure
+from connectors.mysql.taken_back import taken_back
 
 log = get_logger("mysql.source")
 
@@ -135,7 +136,7 @@ class MysqlSource:
         wire, again = start_dump(self._connect, self._wake, server, self.name, place, purged)
         stream = Stream(
             place, self._fillings, self._group_bytes, Definitions(server, self._all_collations, self._look, self._read),
-            sums=server.sums, again=place.last if again else None,
+            sums=server.sums, again=place.last if again else None, taken_back=taken_back(self.name),
             list_transactions=self._list_transactions, wants_old=self._wants_old,
             derives=self._cascades == "derive",
         )  # fmt: skip

@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from uuid import UUID
 from zlib import crc32
 
-from cdcd.errors import OtherServer, Stopped
 from cdcd.model.group import Cascade, Group, Rows, Transaction, Truncate
 from cdcd.model.table import Table
 from connectors.mysql import events
@@ -17,11 +16,13 @@ from connectors.mysql.contradiction import compare
 from connectors.mysql.definitions import Definitions
 from connectors.mysql.fields import Filling
 from connectors.mysql.gtid import Gtid
+from connectors.mysql.history import History
 from connectors.mysql.images import Event, ImageCode
 from connectors.mysql.malformed import malformed, unsupported
 from connectors.mysql.position import Domains, Gtids, Last, Place
 from connectors.mysql.tablemap import length, name_of, parse_table_map
-from connectors.mysql.track import Name, Proof, covers, last_of, named_by, text_of, track
+from connectors.mysql.taken_back import Savepoints, TakenBack
+from connectors.mysql.track import Name, Proof, covers, named_by, text_of, track
 from connectors.mysql.wire import LARGEST, PAD, Wire, ended
 
 LONGEST = 1 << 30
@@ -32,6 +33,7 @@ _u32 = struct.Struct("<I")
 _gtid = struct.Struct("<x16sq")
 _FRAME = 5  # from a packet's start to its event
 _BODY = 24  # from a packet's start to its event's body
+_HEAD = _BODY - _FRAME
 
 
 def _ignore(data: bytes, at: int, end: int) -> None:
@@ -56,18 +58,20 @@ class Stream:
         *,
         sums: bool = True,
         again: Last | None = None,
+        taken_back: TakenBack | None = None,
         list_transactions: bool = False,
         wants_old: bool = False,
         derives: bool = False,
     ) -> None:
         """`sums`: events end with a checksum, until a format description says otherwise. `again`: the transaction
-        that the server was asked for once more, though it lies before `place`. `derives`: see Cascades."""
+        that the server was asked for once more, though it lies before `place`. `taken_back`: what is known of
+        attempts before this one. `derives`: see Cascades."""
         self.inside = False
         self.file = ""
         self._track = track(place, definitions.server.uuid)
         self._mariadb = isinstance(place, Domains)
         self._last = place.last
-        self._again = again
+        self._history = History(again)
         self._tail = 4 if sums else 0
         self._fillings = dict(fillings)
         self._bound = group_bytes
@@ -79,6 +83,7 @@ class Stream:
         self._stop: Place | None = None
         self._ahead: list[Name] = []
         # The open transaction.
+        self._counts = False  # it is to be read
         self._live = False  # its rows are taken
         self._name: Name | None = None  # what its end adds to the place
         self._begun: tuple[int, Proof] = (0, 0)
@@ -86,9 +91,8 @@ class Stream:
         self._passed: tuple[Name, Proof] | None = None  # of the one before, for `last`
         self._payload_end = 0
         self._whole = True  # it began in this group
-        self._changes = 0  # of the open Rows before it
         self.acted = False  # foreign keys may have acted in it
-        self._savepoints: dict[str, int] = {}  # the same, by its savepoints
+        self._savepoints = Savepoints(TakenBack() if taken_back is None else taken_back)
         self._inner: tuple[bytes, int, int] | None = None
         # Layouts as the log told them, by the log's number of the table.
         self._maps: dict[bytes, bytes] = {}
@@ -103,10 +107,13 @@ class Stream:
 
     @property
     def place(self) -> Place:
-        if self._passed is not None:
-            self._last = last_of(*self._passed)
-            self._passed = None
+        self._settle()
         return self._track.place(self._last)
+
+    def _settle(self) -> None:
+        if self._passed is not None:
+            self._last = self._history.last(*self._passed)
+            self._passed = None
 
     def carry(self, fillings: Mapping[str, Filling]) -> None:
         """These tables, and no others, from now on; between two transactions, or behind "altered"."""
@@ -263,23 +270,21 @@ class Stream:
         name = named_by(self._track, name)
         if self._stopped():
             return True
-        self._live = self.inside = self._takes(name, proof)
+        self._counts = self.inside = self._takes(name, proof)
         self._name, self._begun, self._alone = name, (when, proof), alone
-        self._savepoints.clear()
         self.acted = False
-        if self._live:
+        if self._counts:
             self._whole = True
-            self._changes = len(self._rows.order) if self._rows else 0
+            changes = len(self._rows.order) if self._rows else 0
+            self._live = self._savepoints.begin(name, when, changes)
             if self._list_transactions:
-                at = self._before + self._changes
+                at = self._before + changes
                 group.transactions.append(Transaction(at, text_of(name), self.place, when * 1_000_000))
         return False
 
     def _takes(self, name: Name, proof: Proof) -> bool:
-        if name[0] is None:
-            return True
         if self._track.holds(*name):
-            self._verify(last_of(name, proof))
+            self._history.met(name, proof)
             return False
         if isinstance(self._stop, Gtids) and Gtid(*name) not in self._stop.set:
             # In the log before another that the snapshot holds, but committed after: it is of tables that were not
@@ -288,41 +293,26 @@ class Stream:
             return False
         return True
 
-    def _verify(self, found: Last) -> None:
-        """The transaction that was asked for once more must be the one that we know."""
-        again, self._again = self._again, None
-        if again is not None and found.gtid == again.gtid and found.stamp != again.stamp:
-            raise OtherServer(
-                "the server's history is not the one that the checkpoint was made with",
-                why=f"its transaction {found.gtid} was committed at another time than the one we applied: the server "
-                "was reset, restored, or replaced by another",
-                hint="find the right server, or cdcd drop and load anew",
-                position=found.gtid,
-            )
-
     def _commit(self, group: Group, log_pos: int) -> None:
         name, self._name = self._name, None
         if name is None:
             raise malformed("a transaction ends that did not begin", position=log_pos)
-        if self._live:
+        if self._counts:
+            when, proof = self._begun
+            self._passed = (name, proof)
             if name[0] is None:
                 name = (self.file, log_pos or self._payload_end)  # inside of a compressed one there are no places
             self._track.add(*name)
-            when, proof = self._begun
-            self._passed = (name, proof)
             group.txs += 1
             group.commit_time = when * 1_000_000
-        self._live = self.inside = False
+        self._counts = self._live = self.inside = False
 
-    def _take_back(self, since: int, log_pos: int) -> None:
-        """The log holds rows that came to nothing, those from a number on: they are taken out of the group again."""
+    def _take_back(self, savepoint: str | None) -> None:
+        """The log holds rows that came to nothing, all behind a savepoint: they are taken out of the group again."""
         if self._live and (self.acted or not self._whole):
-            known = "foreign keys had acted in it" if self.acted else "is too large to be held until its end"
-            why = "it changed tables of an engine without transactions, or made a temporary table"
-            hint = "cdcd drop, and load anew" if self.acted else "raise group_bytes above its size"
-            what = f"a transaction that was rolled back is in the log, and {known}"
-            raise Stopped(what, why=why, hint=hint, position=log_pos)
+            raise self._savepoints.read_again(savepoint)
         if self._live and self._rows is not None:
+            since = self._savepoints.rows(savepoint)
             for log in reversed(self._rows.order[since:]):
                 log.ops.pop()
                 for its in (log.keys, log.rows, log.olds):
@@ -412,7 +402,8 @@ class Stream:
             tagged = events.tagged_gtid(body)
             return "stop" if self._begin((tagged.origin, tagged.number), when, tagged.stamp, group) else ""
         elif kind == events.ANONYMOUS_GTID:
-            return "stop" if self._begin((None, f"{self.file}:{log_pos}"), when, 0, group) else ""
+            begin = f"{self.file}:{log_pos - _HEAD - len(whole)}"
+            return "stop" if self._begin((None, begin), when, body, group) else ""
         elif kind in events.COMPRESSED:
             self._compressed(events.COMPRESSED[kind], body, group)
         elif kind == events.PAYLOAD:
@@ -423,6 +414,8 @@ class Stream:
         elif kind == events.FORMAT:
             self._tail = 4 if events.checksum(whole) == events.CRC32 else 0
             self._forget_maps()
+            self._settle()
+            self._history.file(self.file, when)
         elif kind == events.ROTATE:
             self.file = events.rotate(body)[0]
         elif kind == events.XA_PREPARE and body[:1] == b"\1":
@@ -467,12 +460,14 @@ class Stream:
         if verb == "COMMIT":
             self._commit(group, log_pos)
         elif verb == "ROLLBACK":
-            self._take_back(self._changes, log_pos)
+            self._take_back(None)
             self._commit(group, log_pos)
         elif verb.startswith("SAVEPOINT"):
-            self._savepoints[query.text[10:].lower()] = len(self._rows.order) if self._rows else 0
+            rows = len(self._rows.order) if self._rows else 0
+            self._live = self._savepoints.make(query.text[10:].lower(), rows) and self._counts
         elif verb.startswith("ROLLBACK TO"):  # in the log where another table's rows remain
-            self._take_back(self._savepoints.get(query.text[12:].lower(), self._changes), log_pos)
+            self._take_back(query.text[12:].lower())
+            self._live = self._savepoints.go_back() and self._counts
         elif verb.startswith(("XA PREPARE", "XA COMMIT", "XA ROLLBACK")):
             raise unsupported("a two-phase (XA) transaction", log_pos)
         elif not verb.startswith("XA "):

@@ -6,7 +6,6 @@ from dataclasses import replace
 from typing import Any, Protocol
 
 from cdcd.errors import StateRefused
-from connectors.mysql import events
 from connectors.mysql.gtid import GtidSet, Passed
 from connectors.mysql.malformed import malformed
 from connectors.mysql.position import Domains, Gtids, Last, Offset, Place
@@ -15,7 +14,7 @@ Proof = bytes | int
 """When a transaction was first committed: microseconds since 1970, or the body of the GTID that tells it."""
 
 Name = tuple[Any, Any]
-"""Of a transaction, as Track.add takes it; (None, its place in the log) where it has no GTID."""
+"""Of a transaction, as Track.add takes it; (None, the place in the log where it begins) where it has no GTID."""
 
 
 class Track(Protocol):
@@ -26,7 +25,7 @@ class Track(Protocol):
         ...
 
     def holds(self, one: Any, other: Any) -> bool:
-        """Whether it was passed already."""
+        """Whether the transaction of this Name was passed already."""
         ...
 
     def place(self, last: Last | None) -> Place: ...
@@ -73,8 +72,10 @@ class OffsetTrack:
     def add(self, file: str, end: int) -> None:
         self._at = Offset(file, end)
 
-    def holds(self, file: str, end: int) -> bool:
-        return self._at.covers(Offset(file, end))
+    def holds(self, none: None, begin: str) -> bool:
+        """Only what comes once more, of the file that the place is in."""
+        file, _, at = begin.rpartition(":")
+        return file == self._at.file and int(at) < self._at.at
 
     def place(self, last: Last | None) -> Offset:
         return Offset(self._at.file, self._at.at, last)
@@ -117,5 +118,6 @@ def text_of(name: Name) -> str:
     return f"{one}-{other[0]}-{other[1]}" if isinstance(other, tuple) else f"{one}:{other}"
 
 
-def last_of(name: Name, proof: Proof) -> Last:
-    return Last(text_of(name), events.stamp(proof) if isinstance(proof, bytes) else proof)
+def only_here(name: Name) -> bool:
+    """Whether a transaction is known by this name at one server: MariaDB's are compared where they were made alone."""
+    return name[0] is None or isinstance(name[1], tuple)

@@ -12,7 +12,7 @@ from cdcd.model.position import Checkpoint
 from connectors.mysql.images import ImageCode
 from tests.contract.reading import Event, events
 from tests.mysql.following import following
-from tests.mysql.test_source_stream import reading, session, setting
+from tests.mysql.test_source_stream import WITHOUT_GTIDS, reading, session, setting
 from tests.servers.mysql import MySQL
 from tests.servers.mysql_database import MySQLDatabase
 
@@ -164,8 +164,7 @@ class TestTransactions:
     def test_mixed_engines(self, mysql_servers: Callable[..., MySQL], mysql_on: Callable[..., MySQLDatabase]) -> None:
         """Rolled back to a savepoint, and all: the log tells what a table without transactions keeps. (With GTIDs MySQL
         refuses such transactions.)"""
-        off = {"gtid-mode": "OFF", "enforce-gtid-consistency": "OFF"}
-        for server in mysql_servers("mysql", "without GTIDs", **off), mysql_servers("mariadb"):
+        for server in mysql_servers("mysql", "without GTIDs", **WITHOUT_GTIDS), mysql_servers("mariadb"):
             database = mysql_on(server)
             database.sql("CREATE TABLE t (id int PRIMARY KEY)", "CREATE TABLE m (id int PRIMARY KEY) ENGINE = MyISAM")
             with reading(database) as reader:

@@ -15,7 +15,7 @@ from cdcd.contracts import Source
 from cdcd.errors import OtherServer, SlotLost, Stopped
 from cdcd.model.cell import UNCHANGED
 from cdcd.model.position import Checkpoint
-from connectors.mysql.position import Domains, Gtids
+from connectors.mysql.position import Domains, Gtids, Offset, place_of
 from connectors.mysql.source import MysqlSource
 from tests.contract.reading import Event, altered, events, forms, read
 from tests.servers.mysql import MySQL
@@ -23,6 +23,7 @@ from tests.servers.mysql_database import MySQLDatabase
 from tests.waiting import wait_until
 
 TABLE = "CREATE TABLE t (id int PRIMARY KEY, a varchar(100), b longblob, n int NOT NULL DEFAULT 5)"
+WITHOUT_GTIDS = {"gtid-mode": "OFF", "enforce-gtid-consistency": "OFF"}
 
 
 class Reader:
@@ -216,6 +217,7 @@ class TestTransactions:
 
     @pytest.mark.failure("T-MY-6")
     def test_tags(self, mysql: MySQLDatabase) -> None:
+        mysql.server.needs((8, 3), "tags")
         mysql.sql(TABLE)
         with reading(mysql) as reader:
             tagged = "SET gtid_next = 'AUTOMATIC:app'"
@@ -302,8 +304,7 @@ class TestLog:
     @pytest.mark.failure("T-MY-24")
     def test_without_gtids(self, mysql_servers: Callable[..., MySQL], mysql_on: Callable[..., MySQLDatabase]) -> None:
         """The place is a file and an offset, behind a compressed transaction too; another server has no such place."""
-        off = {"gtid-mode": "OFF", "enforce-gtid-consistency": "OFF"}
-        database = mysql_on(mysql_servers("mysql", "without GTIDs", **off))
+        database = mysql_on(mysql_servers("mysql", "without GTIDs", **WITHOUT_GTIDS))
         database.sql(TABLE)
         with reading(database) as reader:
             database.sql("INSERT INTO t (id) VALUES (1)")
@@ -327,6 +328,45 @@ class TestLog:
                         "INSERT INTO t (id) VALUES (5)")  # fmt: skip
                 assert [event[2][0] for event in reader.events()] == ["4", "5"]
         assert str(end.position).endswith(str(end.position.to_json()["offset"]))
+
+    @pytest.mark.failure("MY-01", "T-MY-24")
+    def test_as_many_bytes_with_another_content(
+        self, mysql_servers: Callable[..., MySQL], mysql_on: Callable[..., MySQLDatabase]
+    ) -> None:
+        """Without GTIDs a server that was reset comes to the same file and offset. A restart is no reset, nor is
+        another file."""
+        server = mysql_servers("mysql", "without GTIDs", **WITHOUT_GTIDS)
+        database = mysql_on(server)
+        database.sql(TABLE)
+        with reading(database) as reader:
+            database.sql("INSERT INTO t (id) VALUES (1)")
+            place = reader.groups()[-1].position
+        server.kill()
+        server.launch()
+        database.sql("INSERT INTO t (id) VALUES (2)")
+        with reading(database, checkpoint=Checkpoint(place)) as reader:
+            groups = reader.groups()
+            assert [event[2][0] for event in events(groups)] == ["2"]
+            place = place_of(groups[-1].position.to_json(), mariadb=False)
+        assert isinstance(place, Offset) and place.last is not None
+        for wrong in replace(place.last, stamp=place.last.stamp + 1), replace(place.last, begun=place.last.begun - 1):
+            amiss = Checkpoint(replace(place, last=wrong))
+            with pytest.raises(OtherServer, match="history"), reading(database, checkpoint=amiss) as reader:
+                reader.events()
+        was = place.last.begun
+        wait_until(lambda: time.time() > was + 1, what="another second: a file tells no less")
+        session(database, server.reset)
+
+        def as_far() -> bool:
+            database.sql("INSERT INTO t (id) SELECT MAX(id) + 1 FROM t")
+            name, size, *_ = server.execute("SHOW BINARY LOGS")[-1]
+            if name != place.file:
+                session(database, "FLUSH BINARY LOGS")
+            return bool(name == place.file and size > place.at)
+
+        wait_until(as_far, what="as many bytes")
+        with pytest.raises(OtherServer, match="history"), reading(database, checkpoint=Checkpoint(place)) as reader:
+            reader.events()
 
     @pytest.mark.failure("MY-01", "MY-25")
     def test_purged(self, mysql_db: MySQLDatabase) -> None:
@@ -357,21 +397,19 @@ class TestLog:
 
     @pytest.mark.failure("MY-01")
     def test_the_same_numbers_with_another_content(self, mysql_db: MySQLDatabase) -> None:
-        """A reset server gives the same GTIDs again: fewer, as many, or more than before."""
+        """A reset server gives the same GTIDs again: fewer, as many, or more than before, in the same second too."""
         mysql_db.sql(TABLE)
         with reading(mysql_db) as reader:
             mysql_db.sql("INSERT INTO t (id) VALUES (1)")
             place = reader.groups()[-1].position
         assert isinstance(place, Gtids | Domains) and place.last is not None
-        session(mysql_db, "RESET BINARY LOGS AND GTIDS" if isinstance(place, Gtids) else "RESET MASTER")
+        session(mysql_db, mysql_db.server.reset)
         with pytest.raises(OtherServer), reading(mysql_db, checkpoint=Checkpoint(place)) as reader:
             reader.events()
         if isinstance(place, Domains):
             mysql_db.sql("INSERT INTO t (id) VALUES (2)")
             with pytest.raises(OtherServer), reading(mysql_db, checkpoint=Checkpoint(place)):
                 pass
-        was = place.last.stamp / 1e6
-        wait_until(lambda: time.time() > was + 1, what="another second: MariaDB tells no less")
         many = place.set.count if isinstance(place, Gtids) else max(number for _, number in place.domains.values())
         mysql_db.sql(*(f"REPLACE INTO t (id) VALUES ({number})" for number in range(2, 4 + many)))
         with pytest.raises(OtherServer, match="history"), reading(mysql_db, checkpoint=Checkpoint(place)) as reader:

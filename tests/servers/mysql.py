@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import quote
 
 import pymysql
+import pytest
 from pymysql.cursors import Cursor
 
 from connectors.mysql.login import Connection
@@ -227,6 +228,22 @@ class MySQL:
     @property
     def version(self) -> str:
         return str(self.execute("SELECT VERSION()")[0][0])
+
+    @property
+    def number(self) -> tuple[int, ...]:
+        """As in (9, 7)."""
+        return tuple(map(int, self.version.split(".")[:2]))
+
+    def needs(self, number: tuple[int, int], what: str) -> None:
+        """`what` the test is of came to MySQL with this version."""
+        if self.product == "mysql" and self.number < number:
+            pytest.skip(f"{what}: not before MySQL {number[0]}.{number[1]}")
+
+    @property
+    def reset(self) -> str:
+        """What begins its log anew."""
+        older = self.product == "mariadb" or self.number < (8, 2)
+        return "RESET MASTER" if older else "RESET BINARY LOGS AND GTIDS"
 
     def __enter__(self) -> "MySQL":
         return self
