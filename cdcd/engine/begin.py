@@ -26,6 +26,7 @@ class Begun(NamedTuple):
     """The snapshot at the first checkpoint, and what was stored with it."""
 
     snapshot: Snapshot
+    checkpoint: Checkpoint
     tables: list[Table]
     chunks: list[Chunk]
     intent: Mapping[str, Any]
@@ -46,9 +47,10 @@ def begin(source: Source, sink: Sink, claim: Claim, options: Options) -> Begun:
     snapshot = source.prepare(tables, intent, load)
     state = State.UNREAD if load else State.IN
     chunks = [chunk for table in tables for chunk in plan(source, table, options, state)]
-    sink.start(Checkpoint(snapshot.position), tables, chunks)
+    checkpoint = Checkpoint(snapshot.position).opened(snapshot.high, {table.id for table in tables})
+    sink.start(checkpoint, tables, chunks)
     log.info("pipeline started", position=str(snapshot.position), tables=len(tables), chunks=len(chunks))
-    return Begun(snapshot, tables, chunks, intent)
+    return Begun(snapshot, checkpoint, tables, chunks, intent)
 
 
 def _where_to_begin(options: Options, found: bool) -> None:

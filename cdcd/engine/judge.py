@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from cdcd.cascade import below
 from cdcd.model.chunk import Bound, Chunk, State
 from cdcd.model.group import DELETE, INSERT, MOVE, Cascade, Group, Rows, TableLog, Truncate
+from cdcd.model.position import Window
 from cdcd.model.table import Table
 from cdcd.rows import RowForm
 
@@ -21,9 +22,12 @@ Locate = Callable[[Table, tuple[str, ...], Sequence[Bound], RowForm, Sequence[by
 
 
 class Judge:
-    """The reader's view of the chunks. `locate` is Source.locate."""
+    """The reader's view of the chunks. `locate` is Source.locate; `window` as in Checkpoint."""
 
-    def __init__(self, locate: Locate, chunks: Mapping[str, Sequence[Chunk]]) -> None:
+    def __init__(
+        self, locate: Locate, chunks: Mapping[str, Sequence[Chunk]], window: Window | None = None
+    ) -> None:
+        self.window = window
         self._locate = locate
         self._chunks: dict[str, list[Chunk]] = {}
         self._partial: set[str] = set()  # tables with a chunk that is not in
@@ -54,6 +58,8 @@ class Judge:
 
     def restrict(self, group: Group) -> None:
         """Drop from the group what its target does not hold. Costs nothing once everything is in."""
+        if self.window is not None:
+            self._unsettle(group, self.window)
         if not self._partial:
             return
         dropped: list[int] = []  # places among the group's changes, ascending
@@ -71,6 +77,18 @@ class Judge:
         group.dropped += len(dropped)
         for transaction in group.transactions:
             transaction.at -= bisect_left(dropped, transaction.at)
+
+    def _unsettle(self, group: Group, window: Window) -> None:
+        """Until the window is passed. A row that moves there and comes without some of its cells may have been read
+        where it went: whose cells those are nobody can tell (T-MY-9)."""
+        group.unsettled = window.tables
+        for step in group.steps:
+            for id, one in step.logs.items() if isinstance(step, Rows) else ():
+                rows = zip(one.ops, one.rows, strict=True)
+                if id in window.tables and any(op == MOVE and not isinstance(row[1], bytes) for op, row in rows):
+                    self.empty(id, group)
+        if group.position is not None and group.position.covers(window.high):
+            self.window = None
 
     def _follow(self, step: Cascade, group: Group) -> None:
         """What foreign keys did is derived from rows of the target: where some are not there by which it would go on,

@@ -23,18 +23,18 @@ TICK = 0.1
 
 class Load:
     """The chunks of one snapshot, each written in one transaction of the sink with its record. The stream stands
-    meanwhile, so the stored checkpoint is the snapshot's place; the sink checks that it is."""
+    meanwhile, so the stored checkpoint, `place`, is the snapshot's; the sink checks that it is."""
 
     def __init__(
         self, snapshot: Snapshot, sink: Sink, tables: Mapping[str, Table], forms: Mapping[str, Sequence[RowForm]],
-        progress: Progress,
+        progress: Progress, place: Checkpoint,
     ) -> None:
         self._snapshot = snapshot
         self._sink = sink
         self._tables = tables
         self._forms = forms
         self._progress = progress
-        self._place = Checkpoint(snapshot.position)
+        self._place = place
         self.outgrown: set[str] = set()
         """Tables that the snapshot holds in another shape."""
 

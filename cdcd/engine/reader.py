@@ -20,7 +20,7 @@ from cdcd.engine.options import Options
 from cdcd.model.change import SchemaChange
 from cdcd.model.chunk import Chunk
 from cdcd.model.group import Group
-from cdcd.model.position import Position
+from cdcd.model.position import Position, Window
 from cdcd.rows import RowForm
 
 TICK = 0.1
@@ -105,10 +105,11 @@ class Reader:
         return self._order(stand)
 
     def go_on(
-        self, loaded: Mapping[str, Sequence[Chunk]], forms: Mapping[str, Sequence[RowForm]], gone: Iterable[str] = ()
+        self, loaded: Mapping[str, Sequence[Chunk]], forms: Mapping[str, Sequence[RowForm]], gone: Iterable[str] = (),
+        window: Window | None = None,
     ) -> Order:
         """After a stop: these tables' chunks are as given now; read on. `forms` of those of which the first chunks came
-        in; `gone`: tables of before that are not there, or not under that name."""
+        in; `gone`: tables of before that are not there, or not under that name; `window` as in Checkpoint."""
 
         def go_on() -> bool:
             for table in gone:
@@ -117,6 +118,7 @@ class Reader:
                 self._source.carry(forms)
             for table, chunks in loaded.items():
                 self._judge.set(table, chunks)
+            self._judge.window = window
             self._stop = None
             self._standing = False
             return True

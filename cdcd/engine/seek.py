@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from cdcd.contracts import Snapshot, Source
 from cdcd.engine.reader import Order, Reader
 from cdcd.log import get_logger
+from cdcd.model.position import Position
 from cdcd.model.table import Table
 
 log = get_logger("engine.seek")
@@ -67,6 +68,11 @@ class Seek:
             self._asking = None
             self._snapshot = snapshot
             self._order = self._reader.offer(snapshot.position)
+
+    @property
+    def high(self) -> Position | None:
+        """Of the snapshot at whose place the stream stands."""
+        return self._snapshot.high if self._snapshot is not None else None
 
     def take(self) -> Snapshot:
         """The stream stands at the snapshot's place: it is the caller's now."""

@@ -140,9 +140,13 @@ class Group:
     source (microseconds since 1970; 0: none in here).
     `unread` are chunks that this group sends back to unread: the sink empties them after the group's changes.
     `dropped` counts changes not carried because their chunk was not in.
+    `unsettled` are tables of which the target may hold rows as they come to be only behind this group: its changes make
+    a row what they say, whatever is there.
     """
 
-    __slots__ = ("bytes", "changes", "commit_time", "dropped", "position", "steps", "transactions", "txs", "unread")
+    __slots__ = (
+        "bytes", "changes", "commit_time", "dropped", "position", "steps", "transactions", "txs", "unread", "unsettled",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self.steps: list[Rows | Truncate | Cascade | SchemaChange] = []
@@ -154,6 +158,7 @@ class Group:
         self.transactions: list[Transaction] = []
         self.unread: list[Chunk] = []
         self.dropped = 0
+        self.unsettled: frozenset[str] = frozenset()
 
     def rows(self) -> Rows:
         """The open `Rows` at the end, made where there is none (at the start, after a barrier)."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, Self
 
 
@@ -34,18 +34,53 @@ def printable(data: Mapping[str, Any]) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class Window:
+    """Rows of `tables` (ids) were read without a lock, at no place of the log: the target may hold of them what changes
+    up to `high` made. Until that is passed a change makes the row what it says, whatever is there."""
+
+    high: Position
+    tables: frozenset[str]
+
+    def to_json(self) -> dict[str, Any]:
+        return {"high": self.high.to_json(), "tables": sorted(self.tables)}
+
+
+@dataclass(frozen=True, slots=True)
 class Checkpoint:
     """All up to `position` is durable at the target, and of the next transaction, `tx`, its first `done` changes.
 
-    `done` is 0 nearly always: PostgreSQL targets never split a transaction.
+    `done` is 0 nearly always: PostgreSQL targets never split a transaction. `window`: of a snapshot that was read
+    without a lock, until its end is passed.
     """
 
     position: Position
     tx: str | None = None
     done: int = 0
+    window: Window | None = None
 
     def to_json(self) -> dict[str, Any]:
-        return {"version": 1, "position": self.position.to_json(), "tx": self.tx, "done": self.done}
+        window = {"window": self.window.to_json()} if self.window is not None else {}
+        return {"version": 1, "position": self.position.to_json(), "tx": self.tx, "done": self.done, **window}
+
+    @staticmethod
+    def from_json(data: Mapping[str, Any], position: Callable[[Mapping[str, Any]], Position]) -> Checkpoint:
+        """A stored one whose `done` is the sink's alone. `position`: Source.position."""
+        window = data.get("window")
+        opened = Window(position(window["high"]), frozenset(window["tables"])) if window else None
+        return Checkpoint(position(data["position"]), window=opened)
+
+    def moved(self, position: Position) -> Checkpoint:
+        """What is stored once everything up to there is in."""
+        passed = self.window is None or position.covers(self.window.high)
+        return Checkpoint(position, window=None if passed else self.window)
+
+    def opened(self, high: Position | None, tables: Iterable[str]) -> Checkpoint:
+        """With the window of a snapshot whose rows are of these tables, which lasts longer than any before; None: it
+        has none."""
+        if high is None or self.position.covers(high):
+            return self
+        known = self.window.tables if self.window is not None else frozenset()
+        return replace(self, window=Window(high, known | frozenset(tables)))
 
 
 @dataclass(frozen=True, slots=True)

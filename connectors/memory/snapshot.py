@@ -23,6 +23,8 @@ PIECE = 50
 class MemorySnapshot:
     """Lives as long as the session that exported it; `connect` gives a reader its own."""
 
+    high = None
+
     def __init__(self, export: Export, connect: Callable[[str], Session]) -> None:
         self._export = export
         self._connect = connect

@@ -18,6 +18,7 @@ FINDINGS: dict[str, tuple[str, str]] = {
     "MY-REPLICATION": ("error", "The user lacks REPLICATION SLAVE."),
     "MY-LOCK": ("error", "The user may lock neither the tables nor the server, so nothing can be copied."),
     "MY-GLOBAL-LOCK": ("warning", "The user may not lock the tables: for a snapshot the whole server is locked."),
+    "MY-UNLOCKED": ("warning", "No lock can be had: a snapshot is begun without one, and what follows makes it right."),
     "MY-BUSY": ("warning", "A transaction that has changed a table is open: no snapshot can be begun before it ends."),
     "MY-SELECT": ("error", "The user may not read a table that is selected."),
     "MY-CASCADE": ("warning", "Foreign keys change rows, unlogged and not derived; an error with `cascades = refuse`."),

@@ -13,7 +13,7 @@ end, and what is in since the checkpoint is passed over when it comes again (T-P
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -57,6 +57,10 @@ class Intent:
     made: bool = False
 
 
+Stored = Mapping[str, Any]
+"""A checkpoint, as JSON."""
+
+
 class Intents:
     """Of one pipeline, on the session that applies."""
 
@@ -67,11 +71,11 @@ class Intents:
         self._epoch = epoch
         self._clone = clone_of(pipeline)
 
-    def begin(self, intent: Intent, position: Any) -> None:
-        """In the transaction of the rows before, which this commits; `position`: of the checkpoint, as JSON."""
+    def begin(self, intent: Intent, before: Stored) -> None:
+        """In the transaction of the rows before, which this commits; `before`: the checkpoint that stands."""
         self._plan(intent)
         self._store(intent)
-        self._count(intent, position)
+        self._count(intent, before)
         self._session.run("COMMIT")
 
     def carry_out(self, intent: Intent) -> None:
@@ -94,7 +98,7 @@ class Intents:
             self._store(intent)
             self._session.run("COMMIT")
 
-    def settle(self, intent: Intent, position: Any) -> str:
+    def settle(self, intent: Intent, before: Stored) -> str:
         """It is made: store the checkpoint behind it with what the tables are now, or, where that is not known, that it
         is made. In a transaction that the caller commits; the checkpoint's text."""
         text = "SELECT epoch FROM cdcd.epochs WHERE pipeline = %s AND epoch = %s LOCK IN SHARE MODE"
@@ -103,14 +107,14 @@ class Intents:
         if intent.checkpoint is None:
             intent.made = True
             self._store(intent)
-            return self._count(intent, position)
+            return self._count(intent, before)
         store_changes(self._session, self._pipeline, intent.changes)
         self._session.run("DELETE FROM cdcd.intents WHERE pipeline = %s", self._pipeline)
         self._put(intent.checkpoint)
         return intent.checkpoint
 
-    def _count(self, intent: Intent, position: Any) -> str:
-        stored = to_text({"version": 1, "position": position, "tx": None, "done": intent.done})
+    def _count(self, intent: Intent, before: Stored) -> str:
+        stored = to_text({**before, "done": intent.done})
         self._put(stored)
         return stored
 

@@ -3,7 +3,7 @@
 LOCK TABLES … READ waits for whoever has changed one and not committed, and needs no right beyond the tables' database
 (T-MY-11). Where it cannot be had, FLUSH TABLES WITH READ LOCK keeps everybody from committing. What is prepared is in
 the log, and its rows in no snapshot (T-MY-4): there must be none. MySQL's LOCK TABLES waits for it, as far as it is of
-these tables; MariaDB's does not, and there everybody may ask for it.
+these tables; MariaDB's does not, and there everybody may ask for it. Where neither can be had: unlocked.py.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from connectors.mysql.login import Connection
 from connectors.mysql.names import quote, quote_table
 from connectors.mysql.server import Server
 from connectors.mysql.transactions import OPEN, PREPARED, name_of, session
+from connectors.mysql.unlocked import why_not
 
 log = get_logger("mysql.locks")
 
@@ -51,20 +52,20 @@ class Barred:
     denied: bool = False
 
 
-def hold(locker: Connection, server: Server, tables: Sequence[Table], wake: Wake) -> None:
-    """Until UNLOCK TABLES nobody has an open change of these tables, or nobody commits one. Stopped where no right to
-    either is given; Transient where somebody stands in the way of both."""
+def hold(locker: Connection, server: Server, tables: Sequence[Table], wake: Wake) -> CdcdError | None:
+    """None: until UNLOCK TABLES nobody has an open change of these tables, or nobody commits one. Else why not: Stopped
+    where no right to either is given; Transient where somebody stands in the way of both."""
     if not tables:
-        return
+        return None
     own = _tried(locker, server, wake, _of_tables(tables))
     if own is None:
-        return
+        return None
     whole = _may_flush(locker, server) or _tried(locker, server, wake, _GLOBAL)
     if whole is None:
         log.warning("the whole server is locked for a snapshot", why=own.why)
-        return
+        return None
     denied = own.denied and whole.denied
-    raise (Stopped if denied else Transient)(
+    return (Stopped if denied else Transient)(
         "the tables could not be locked for a snapshot",
         why=f"LOCK TABLES: {own.why}. {_GLOBAL}: {whole.why}",
         hint=_grants(server, tables) if denied else _way_out(server, tables, own, whole),
@@ -164,15 +165,19 @@ def check_locks(asker: Asker, server: Server, tables: Sequence[Table]) -> Iterat
             rows(connection, "UNLOCK TABLES")
             rows(connection, "SET SESSION lock_wait_timeout = 2")
             whole = _may_flush(connection, server) if own is not None else None
+            why = why_not(connection, server, tables) if whole is not None else ""
     except CdcdError:
         return  # a table that may not be read, or is gone, which is told of it alone
     named = ", ".join(table.id for table in tables)
     if own is None:
         return
-    if not own.denied:
+    if whole is not None and not why:
+        yield finding("MY-UNLOCKED", f"a snapshot of {named} is begun without a lock", f"{own.why}; {whole.why}",
+                      _grants(server, tables))  # fmt: skip
+    elif not own.denied:
         yield finding("MY-BUSY", f"no snapshot of {named} can be begun now", own.why, "wait for it, or end it: KILL …")
     elif whole is not None and whole.denied:
-        yield finding("MY-LOCK", f"no snapshot of {named} can be begun", f"{own.why}; {whole.why}",
+        yield finding("MY-LOCK", f"no snapshot of {named} can be begun", f"{own.why}; {whole.why}; {why}",
                       _grants(server, tables), of_load=True)  # fmt: skip
     else:
         yield finding("MY-GLOBAL-LOCK", f"the whole server is locked to begin a snapshot of {named}", own.why,

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from cdcd.errors import CdcdError, Conflict, PoisonRow
 from cdcd.log import get_logger
-from cdcd.model.group import DELETE, Rows, Transaction
+from cdcd.model.group import DELETE, UPDATE, Rows, Transaction
 from cdcd.policy import Missed, Refused, Waits, identity
 from connectors.mysql.exceptions import Exceptions, row_version, supersede
 from connectors.mysql.sessions import Session
@@ -39,11 +39,13 @@ class Made:
 
 class InOrder:
     """One step of changes. `where` and `position` tell of a change where it stood at the source. `followed` are tables
-    of which rows were deleted in this transaction that the source may delete once more."""
+    of which rows were deleted in this transaction that the source may delete once more; `unsettled` as in Group."""
 
     def __init__(
-        self, session: Session, exceptions: Exceptions, where: Where, position: str | None, followed: Collection[str]
-    ) -> None:
+        self, session: Session, exceptions: Exceptions, where: Where, position: str | None, followed: Collection[str],
+        unsettled: Collection[str] = (),
+    ) -> None:  # fmt: skip
+        self._unsettled = unsettled
         self._session = session
         self._exceptions = exceptions
         self._where = where
@@ -72,7 +74,8 @@ class InOrder:
             log.warning("conflicts overwritten: the source wins", changes=self._overwritten, position=self._position)
 
     def _batch(self, batch: Sequence[Made]) -> None:
-        if self._exceptions.policy.stops and not any(map(self._concerned, batch)):
+        strict = self._exceptions.policy.stops and not any(made.table.id in self._unsettled for made in batch)
+        if strict and not any(map(self._concerned, batch)):
             made, error = self._run(batch)
             if error is not None:
                 raise self._named(batch[made], error) from error.__cause__
@@ -138,28 +141,34 @@ class InOrder:
 
     def _settle(self, made: Made, error: CdcdError) -> None:
         """By the policy; nothing of the change is made."""
-        policy = self._exceptions.policy.of(error, made.table.id)
-        if policy == "overwrite" and not isinstance(error, Waits):
-            statements = made.table.overwrite(made.change, error.count if isinstance(error, Missed) else None)
-            if statements is not None:
+        met = error.count if isinstance(error, Missed) else None
+        settling = made.table.id in self._unsettled
+        if settling and met == 0 and made.change.op == UPDATE and not made.change.whole:
+            return  # of a row that is deleted later
+        if self._policy(error, made.table.id) == "overwrite" and not isinstance(error, Waits):
+            for statements in made.table.overwrite(made.change, met):
                 try:
                     waiting = self._waiting(made)
                     self._make(made, statements)
                     supersede(self._session, waiting)
-                    self._overwritten += 1
+                    self._overwritten += not settling
                     return
                 except (Conflict, PoisonRow) as again:
                     self._session.run("ROLLBACK TO SAVEPOINT one")
                     error = again
         self._pass_over(made, error)
 
+    def _policy(self, error: CdcdError, table: str) -> str:
+        if table in self._unsettled and isinstance(error, Conflict):
+            return "overwrite"
+        return self._exceptions.policy.of(error, table)
+
     def _pass_over(self, made: Made, error: CdcdError) -> None:
         """Record the change, if that is the policy and there is room; else stop at it."""
-        policy = self._exceptions.policy
-        if policy.of(error, made.table.id) != "skip":
+        if self._policy(error, made.table.id) != "skip":
             raise self._named(made, error) from error.__cause__
         if self._exceptions.full():
-            most = policy.most
+            most = self._exceptions.policy.most
             error.hint = f"max_exceptions = {most} wait: mend the target and `cdcd retry`, or `cdcd reload` a table"
             raise self._named(made, error) from error.__cause__
         table, change = made.table, made.change

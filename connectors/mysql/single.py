@@ -117,19 +117,22 @@ class OneByOne:
     def _fields(self, key: bytes) -> Fields:
         return tuple(key.split(b"\t")) if self.key else fields_of(key)
 
-    def overwrite(self, change: Change, met: int | None) -> list[bytes] | None:
-        """Statements, each of which touches one row, that make the row what the source says, whatever is there. `met`:
-        the rows that the change met, None: it was refused. None: it cannot be done so."""
+    def overwrite(self, change: Change, met: int | None) -> list[list[bytes]]:
+        """Ways, to be tried in turn, to make the row what the source says, whatever is there: statements, each of which
+        touches one row. `met`: the rows that the change met, None: it was refused."""
         if not self.key or (met is None and change.op not in (INSERT, MOVE)) or (met or 0) > 1:
-            return None
-        if change.op == DELETE:
             return []
+        if change.op == DELETE:
+            return [[]]
         assert change.row is not None
         if change.op == INSERT:
-            return [self.update(change.row, change.key)]
+            return [[self.update(change.row, change.key)]]
         if met is None and change.landing is not None:  # another row stands where this one moves to
-            return [self.delete(change.landing), self.update(change.row, change.key)]
-        return [self._insert + self._encoding.values(change.row)] if isinstance(change.row, bytes) else None
+            return [[self.delete(change.landing), self.update(change.row, change.key)]]
+        if not isinstance(change.row, bytes):
+            return []
+        landed = [[self.update(change.row, change.landing)]] if change.landing is not None else []
+        return [*landed, [self._insert + self._encoding.values(change.row)]]
 
     def same_key(self, one: bytes, other: bytes) -> bytes:
         """The condition that the server takes two keys for equal."""

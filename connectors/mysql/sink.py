@@ -103,7 +103,7 @@ class MysqlSink:
             log.warning("a change of tables was under way", tables=[change.old.id for change in intent.changes])
             intents.carry_out(intent)
             intent.done += len(intent.changes)
-            intents.settle(intent, json.loads(stored)["position"])
+            intents.settle(intent, json.loads(stored))
             session.run("COMMIT")
             found, stored = claims.look(session, self._pipeline)
             session.run("COMMIT")

@@ -1,8 +1,4 @@
-"""A fixed state of the tables, at an exact place of the log, and the reading of chunks from it.
-
-While one session holds a lock (locks.py) nobody has an open change of the tables: so the readers' snapshots that begin
-then hold exactly what is committed, and the end of the log is their place (T-MY-11).
-"""
+"""A fixed state of the tables, and the reading of chunks from it. How it is begun: begin.py."""
 
 from __future__ import annotations
 
@@ -20,25 +16,21 @@ from cdcd.model.table import Table
 from cdcd.rows import RowForm
 from cdcd.wake import Wake
 from connectors.mysql.ask import rows
-from connectors.mysql.catalogue import read_tables
 from connectors.mysql.copy_out import RowCode, copy_out
 from connectors.mysql.errors import translating
 from connectors.mysql.fields import choose
-from connectors.mysql.locks import hold
 from connectors.mysql.login import Connection, cut, drop
 from connectors.mysql.names import quote, quote_table
 from connectors.mysql.position import Place
-from connectors.mysql.server import Server, read_head
 from connectors.mysql.types import INTEGERS, native_of
 from connectors.mysql.wire import Wire
 
 log = get_logger("mysql.snapshot")
 
-READERS = 4
-"""Sessions that hold the snapshot: as many chunks are read side by side."""
-
 PATIENCE = 3600.0
 """Seconds that a server may take for a row of a chunk."""
+
+BEGIN = "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY"
 
 _NO_SUCH_TABLE, _TOO_LARGE = 1146, 1301
 _AUTO = re.compile(r" AUTO_INCREMENT=\d+")
@@ -50,14 +42,15 @@ Identity = tuple[str, str]
 
 class MysqlSnapshot:
     """Lives as long as its sessions. `position` is its place in the log, `tables` are as they were there. `read` notes
-    how far the log had come when a table was read last, by `head`."""
+    how far the log had come when a table was read last, by `head`. `high` as in Snapshot."""
 
     def __init__(
         self, position: Place, readers: Sequence[Connection], identities: Mapping[str, Identity], connect: Connect,
         tables: Mapping[str, Table] | None = None, read: dict[str, Place] | None = None,
-        head: Callable[[Connection], Place] | None = None,
+        head: Callable[[Connection], Place] | None = None, high: Place | None = None,
     ) -> None:  # fmt: skip
         self.position = position
+        self.high = high
         self.tables = tables or {}
         self._read = read if read is not None else {}
         self._head = head
@@ -182,6 +175,10 @@ def identity(connection: Connection, table: Table) -> Identity:
     return str(found[0][0]), _AUTO.sub("", text)
 
 
+def identities(connection: Connection, tables: Sequence[Table]) -> dict[str, Identity]:
+    return {table.id: identity(connection, table) for table in tables}
+
+
 def refuse_warned(reader: Connection, table: Table) -> None:
     """A server warns of a value that it gave as another: of JSON longer than max_allowed_packet MySQL makes NULL."""
     for level, number, text in rows(reader, "SHOW WARNINGS"):
@@ -205,50 +202,6 @@ def same_shape(known: Table, there: Table | None) -> bool:
         == (b.name, b.native, b.collation, b.nullable, b.generated is None)
         for a, b in pairs
     )
-
-
-def take(
-    connect: Connect, server: Server, tables: Sequence[Table], wake: Wake, opened: list[Connection],
-    read: dict[str, Place],
-) -> MysqlSnapshot:  # fmt: skip
-    """A snapshot of these tables, as far as they are there. Blocks behind whoever has changed one and not committed,
-    as `hold` says. `opened`: the sessions, to be cut when somebody interrupts. `read`: see MysqlSnapshot."""
-    try:
-        locker = connect()
-        opened.append(locker)
-        readers: list[Connection] = []
-        for _ in range(READERS):
-            readers.append(connect())
-            opened.append(readers[-1])
-        with translating(wake):
-            for reader in readers:
-                rows(reader, "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-            there = _there(locker, server, tables)
-            hold(locker, server, there, wake)
-            for reader in readers:
-                rows(reader, "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")
-            place = read_head(locker, server)
-            identities = {table.id: identity(locker, table) for table in there}
-            now = {table.id: table for table in _there(locker, server, there)}
-            rows(locker, "UNLOCK TABLES")
-        opened.clear()
-        drop(locker)
-        return MysqlSnapshot(
-            place, readers, identities, connect, now, read, lambda connection: read_head(connection, server)
-        )
-    except BaseException:
-        for session in opened:
-            drop(session)
-        opened.clear()
-        raise
-
-
-def _there(connection: Connection, server: Server, tables: Sequence[Table]) -> list[Table]:
-    """Those that exist, as they are now."""
-    found: list[Table] = []
-    for schema in sorted({table.schema for table in tables}):
-        found += read_tables(connection, server, schema, {table.id for table in tables if table.schema == schema})
-    return found
 
 
 def numeric_key(table: Table) -> str | None:

@@ -25,6 +25,7 @@ from cdcd.model.table import Table
 from cdcd.rows import RowForm
 from cdcd.wake import Wake
 from connectors.mysql.ask import Asker
+from connectors.mysql.begin import begin_snapshot
 from connectors.mysql.bounds import read_bounds
 from connectors.mysql.catalogue import read_tables
 from connectors.mysql.check import check_source, left_out
@@ -39,7 +40,7 @@ from connectors.mysql.objects import read_not_carried, read_objects
 from connectors.mysql.position import Domains, Gtids, Offset, Place, place_of
 from connectors.mysql.sequences import read_sequences
 from connectors.mysql.server import Server, read_head, read_server, verify_place
-from connectors.mysql.snapshot import MysqlSnapshot, same_shape, take
+from connectors.mysql.snapshot import MysqlSnapshot, same_shape
 from connectors.mysql.stream import Stream
 from connectors.mysql.structure_read import read_structure
 from connectors.mysql.taken_back import taken_back
@@ -217,7 +218,7 @@ class MysqlSource:
         return self._take(tables)
 
     def _take(self, tables: Sequence[Table]) -> MysqlSnapshot:
-        made = take(self._connect, self._server, tables, self._wake, self._opened, self._read)
+        made = begin_snapshot(self._connect, self._server, tables, self._wake, self._opened, self._read)
         with self._lock:
             self._snapshots.append(made)
         if self._wake.is_set:

@@ -9,7 +9,7 @@ names the change that is wrong (T-PT-4).
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from cdcd.errors import Conflict, PoisonRow, StateRefused
@@ -42,7 +42,7 @@ from connectors.mysql.durable import AFTER, Durable, Ticket
 from connectors.mysql.empty import empty_chunks, truncate
 from connectors.mysql.exceptions import Exceptions, supersede_tables
 from connectors.mysql.forms import target_forms
-from connectors.mysql.intents import Intent, Intents, store_changes
+from connectors.mysql.intents import Intent, Intents, Stored, store_changes
 from connectors.mysql.ordered import InOrder, Where
 from connectors.mysql.sessions import Session, literal
 from connectors.mysql.shape import Shape, read_shape
@@ -81,9 +81,9 @@ class Writer:
         self._expected = expected
         self._tables = tables
         self._intents = intents
-        self._position = json.loads(expected)["position"] if expected else None
+        self._stored: Stored = json.loads(expected) if expected else {}
         self._since = 0  # changes applied since the stored checkpoint
-        self._passed = json.loads(expected)["done"] if expected else 0  # of these so many come again
+        self._passed = self._stored.get("done", 0)  # of these so many come again
         self._altered: list[SchemaChange] = []  # not stored before the transaction's end
         self._former = dict(begun.shapes) if begun is not None else {}  # shapes that old rows come for
         self._open = False
@@ -124,7 +124,8 @@ class Writer:
                 elif skipped is not None:
                     self._pass_over(left, skipped)
                 elif isinstance(left, Rows):
-                    self._rows(left, first + size(step) - len(left.order), places.at, position)
+                    begun = first + size(step) - len(left.order)
+                    self._rows(left, begun, places.at, position, group.unsettled)
                 else:
                     truncate(self.session, left, self._shape)
                     supersede_tables(self.session, self._pipeline, [table.id for table in left.tables])
@@ -198,7 +199,7 @@ class Writer:
             self.session.defer(f"DELETE FROM cdcd.intents WHERE pipeline = {literal(self._pipeline)}")
             self._altered = []
         ((at_once,),) = self.session.rows(f"{_STORE}; COMMIT; {AFTER}", stored, self._pipeline)
-        self._expected, self._position = stored, checkpoint.to_json()["position"]
+        self._expected, self._stored = stored, checkpoint.to_json()
         self._since = self._passed = 0
         self._open = False
         self._transaction = None
@@ -231,7 +232,7 @@ class Writer:
             intent.number = len(intent.changes) - len(todo)
             if checkpoint is not None:
                 self._settle_orders()
-            self._intents.begin(intent, self._position)
+            self._intents.begin(intent, self._stored)
             self._open = False
             self._intents.carry_out(intent)
         self._since += len(changes)
@@ -244,11 +245,11 @@ class Writer:
         if made:
             self.session.run("COMMIT")
             intent.done = self._since
-            self._expected = self._intents.settle(intent, self._position)
+            self._expected = self._intents.settle(intent, self._stored)
             ((at_once,),) = self.session.rows(f"COMMIT; {AFTER}")
             self.look_again()
             if checkpoint is not None:
-                self._position = checkpoint.to_json()["position"]
+                self._stored = checkpoint.to_json()
                 self._since, self._altered, self._transaction = 0, [], None
                 return self._durable.ticket(bool(at_once))
             self._go_on()
@@ -281,7 +282,7 @@ class Writer:
     def started(self, checkpoint: Checkpoint) -> None:
         """What apply expects to find from now on."""
         self._expected = to_text(checkpoint.to_json())
-        self._position = checkpoint.to_json()["position"]
+        self._stored = checkpoint.to_json()
 
     def _go_on(self) -> None:
         """In the middle of a source's transaction, after its tables were altered."""
@@ -303,15 +304,18 @@ class Writer:
 
     # --- a step of changes -------------------------------------------------------------------------------------------
 
-    def _rows(self, step: Rows, first: int, where: Where, position: str | None) -> None:
+    def _rows(
+        self, step: Rows, first: int, where: Where, position: str | None, unsettled: Collection[str]
+    ) -> None:
         logs = list(step.logs.values())
-        touched = {id(one) for one in logs if self._exceptions.touch(one)}
+        touched = {id(one) for one in logs if one.table.id in unsettled or self._exceptions.touch(one)}
         single = [one for one in logs if not _folds(one) or one.table.id in self._too_wide or id(one) in touched]
         if not self._in_bulk([one for one in logs if one not in single]):
             single = logs
         if single:
             tables = self._one_by_one(single)
-            InOrder(self.session, self._exceptions, where, position, self._changed_along).apply(step, first, tables)
+            in_order = InOrder(self.session, self._exceptions, where, position, self._changed_along, unsettled)
+            in_order.apply(step, first, tables)
 
     def _pass_over(self, step: Rows | Truncate, place: Transaction) -> None:
         tables = self._one_by_one(step.logs.values()) if isinstance(step, Rows) else {}

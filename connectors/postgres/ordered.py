@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from cdcd.errors import CdcdError, Conflict, PoisonRow
 from cdcd.log import get_logger
-from cdcd.model.group import Rows, Transaction
+from cdcd.model.group import UPDATE, Rows, Transaction
 from cdcd.policy import Missed, Refused, Waits, identity
 from connectors.postgres.exceptions import Exceptions, row_version, supersede
 from connectors.postgres.sessions import Session
@@ -51,7 +51,7 @@ class Made:
 
 class InOrder:
     """One step of changes. `followed` are tables on which cascades of this transaction may have fired; `where` and
-    `position` tell of a change where it stood at the source."""
+    `position` tell of a change where it stood at the source; `unsettled` as in Group."""
 
     def __init__(
         self,
@@ -60,7 +60,9 @@ class InOrder:
         followed: Collection[str],
         where: Where,
         position: str | None,
+        unsettled: Collection[str] = (),
     ) -> None:
+        self._unsettled = unsettled
         self._session = session
         self._exceptions = exceptions
         self._followed = followed
@@ -113,7 +115,7 @@ class InOrder:
                     if line is None or not isinstance(error, Conflict | PoisonRow):
                         raise
                     at_fault = OutOfOrder(its[start + int(line[1]) - 1], error)
-                    if self._exceptions.policy.of(error, table.id) != "skip":
+                    if self._policy(error, table.id) != "skip":
                         raise at_fault from error
                     self._unread[at_fault.made.change] = at_fault
                     self._session.run("ROLLBACK TO SAVEPOINT stage")
@@ -150,7 +152,7 @@ class InOrder:
             self._one(made)
 
     def _one(self, made: Made) -> None:
-        stops = self._exceptions.policy.stops
+        stops = self._exceptions.policy.stops and made.table.id not in self._unsettled
         if not stops:
             self._session.defer("SAVEPOINT one")
         try:
@@ -184,14 +186,23 @@ class InOrder:
 
     # --- what could not be made --------------------------------------------------------------------------------------
 
+    def _policy(self, error: CdcdError, table: str) -> str:
+        if table in self._unsettled and isinstance(error, Conflict):
+            return "overwrite"
+        return self._exceptions.policy.of(error, table)
+
     def _settle(self, at_fault: OutOfOrder) -> None:
         """By the policy. The savepoint `one` is open, and nothing was done since it."""
         error, made = at_fault.error, at_fault.made
-        if self._exceptions.policy.of(error, made.table.id) == "overwrite" and not isinstance(error, Waits):
+        met = error.count if isinstance(error, Missed) else None
+        settling = made.table.id in self._unsettled
+        if settling and met == 0 and made.change.op == UPDATE and not made.change.whole:
+            return  # of a row that is deleted later
+        if self._policy(error, made.table.id) == "overwrite" and not isinstance(error, Waits):
             try:
                 waiting = self._waiting(made)
-                if made.table.overwrite(made.change, error.count if isinstance(error, Missed) else None):
-                    self._overwritten += 1
+                if made.table.overwrite(made.change, met):
+                    self._overwritten += not settling
                     supersede(self._session, waiting)
                     return
             except (Conflict, PoisonRow) as again:
@@ -202,7 +213,7 @@ class InOrder:
     def _pass_over(self, at_fault: OutOfOrder) -> None:
         """Record the change, if that is the policy and there is room; else stop at it."""
         made, error = at_fault.made, at_fault.error
-        if self._exceptions.policy.of(error, made.table.id) != "skip":
+        if self._policy(error, made.table.id) != "skip":
             raise at_fault
         if self._exceptions.full():
             most = self._exceptions.policy.most

@@ -30,6 +30,8 @@ ALTERED = ("42703", "42P01", "42704", "3F000")
 class PostgresSnapshot:
     """`keeper` is the session that made the slot: it stays idle, and the snapshot ends with it (T-PG-12)."""
 
+    high = None
+
     def __init__(
         self,
         place: int,

@@ -8,7 +8,7 @@ again one by one, which is right where no bulk order is, or names the change tha
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
@@ -141,7 +141,7 @@ class Writer:
                 if skipped is not None:
                     self._pass_over(step, skipped)
                 elif isinstance(step, Rows):
-                    self._rows(step, first, places.at, position)
+                    self._rows(step, first, places.at, position, group.unsettled)
                 elif isinstance(step, SchemaChange):
                     self._alter(step)
                 elif isinstance(step, Cascade):
@@ -233,13 +233,18 @@ class Writer:
 
     # --- a step of changes -------------------------------------------------------------------------------------------
 
-    def _rows(self, step: Rows, first: int, where: Where, position: str | None) -> None:
+    def _rows(
+        self, step: Rows, first: int, where: Where, position: str | None, unsettled: Collection[str]
+    ) -> None:
         if not self.replica:
             self._cascading |= {
                 self._shape(one.table).oid for one in step.logs.values() if DELETE in one.ops or MOVE in one.ops
             }
         logs = self._in_order(list(step.logs.values()))
-        single = [one for one in logs if not foldable(one.table) or self._exceptions.touch(one)]
+        single = [
+            one for one in logs
+            if not foldable(one.table) or self._exceptions.touch(one) or one.table.id in unsettled
+        ]  # fmt: skip
         if single and not self._independent(logs):
             single = logs
         if not self._in_bulk([one for one in logs if one not in single]):
@@ -248,7 +253,8 @@ class Writer:
             tables = {id(one): self._single(one) for one in single}
             followed = [one.table.id for one in single if self._shape(one.table).follows & self._cascading]
             followed += self._changed_along
-            InOrder(self.session, self._exceptions, followed, where, position).apply(step, first, tables)
+            in_order = InOrder(self.session, self._exceptions, followed, where, position, unsettled)
+            in_order.apply(step, first, tables)
 
     def _pass_over(self, step: Step, place: Transaction) -> None:
         tables = {id(one): self._single(one) for one in step.logs.values()} if isinstance(step, Rows) else {}

@@ -11,7 +11,7 @@ import pytest
 
 from cdcd.errors import Stopped, Transient
 from cdcd.model.position import Checkpoint
-from connectors.mysql import locks
+from connectors.mysql import begin, locks
 from connectors.mysql.login import Connection
 from connectors.mysql.snapshot import MysqlSnapshot
 from connectors.mysql.source import MysqlSource
@@ -30,6 +30,13 @@ def table(mysql_db: MySQLDatabase, monkeypatch: pytest.MonkeyPatch) -> MySQLData
     monkeypatch.setattr(locks, "TRIES", 1)
     mysql_db.sql("CREATE TABLE t (id int PRIMARY KEY, a int)", "INSERT INTO t VALUES (1, 0)")
     return mysql_db
+
+
+@pytest.fixture
+def bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No snapshot can be begun without a lock."""
+    monkeypatch.setattr(begin, "why_not", lambda *_: "as the test wants it")
+    monkeypatch.setattr(locks, "why_not", lambda *_: "as the test wants it")
 
 
 @contextmanager
@@ -67,7 +74,7 @@ def changed(database: MySQLDatabase) -> Iterator[Connection]:
 
 
 @pytest.mark.failure("MY-23", "T-MY-11")
-def test_behind_an_open_transaction(table: MySQLDatabase) -> None:
+def test_behind_an_open_transaction(table: MySQLDatabase, bound: None) -> None:
     """The tables' own lock is waited for in vain: the global one is taken, and what is committed later is streamed."""
     lock = f"LOCK TABLES ON `{table.name}`.*"
     with changed(table) as other, user(table, lock) as url, sourced(table, url) as source:
@@ -103,7 +110,7 @@ def test_prepared_transactions_are_waited_for(table: MySQLDatabase) -> None:
         assert read(source, snapshot(source)) == [("1", "0")]
 
 
-def test_without_the_right_to_lock(table: MySQLDatabase) -> None:
+def test_without_the_right_to_lock(table: MySQLDatabase, bound: None) -> None:
     with user(table) as url, sourced(table, url) as source:
         assert ids(source) == {"MY-LOCK"}
         with pytest.raises(Stopped) as told:
@@ -115,7 +122,7 @@ def test_without_the_right_to_lock(table: MySQLDatabase) -> None:
 
 
 @pytest.mark.failure("MY-23")
-def test_nobody_is_held_up_behind_a_long_query(table: MySQLDatabase) -> None:
+def test_nobody_is_held_up_behind_a_long_query(table: MySQLDatabase, bound: None) -> None:
     """MySQL's global lock would wait for it, and hold up every writer, then every reader of its table until it ends."""
     server = table.server
     running = threading.Thread(target=table.sql, args=("SELECT SLEEP(5) FROM t",))

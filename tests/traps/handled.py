@@ -50,6 +50,8 @@ class Hands:
 class _Read:
     """A snapshot whose chunks are read when the test's hand has been at them."""
 
+    high = None
+
     def __init__(self, snapshot: PostgresSnapshot, hands: Hands) -> None:
         self._snapshot = snapshot
         self._hands = hands
