@@ -21,6 +21,7 @@ from connectors.mysql.login import Connection, drop
 from connectors.mysql.position import Domains, Place
 from connectors.mysql.server import Server, read_covering, read_head
 from connectors.mysql.snapshot import BEGIN, Identity, identities
+from connectors.mysql.track import covers
 from connectors.mysql.transactions import PREPARED, name_of
 
 log = get_logger("mysql.unlocked")
@@ -78,6 +79,12 @@ def begin_without(
         for reader in readers:
             rows(reader, BEGIN)
         high = read_covering(asker, server, wake)
+        if not covers(read_head(asker, server), high):
+            raise Transient(
+                "a transaction has been in the middle of its commit for seconds",
+                why="nobody can tell whether a snapshot holds it, nor whether it will ever be in the log",
+                position=str(high),
+            )
         log.info("what was committed between two places may be read, or not", low=str(place), high=str(high))
     now = identities(asker, tables)
     for table in tables:
