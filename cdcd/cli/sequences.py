@@ -2,7 +2,8 @@
 
 Its JSON: {"version": 1, "pipelines": [{"name", "sequences": [{"sequence", "done", "value", "called", "target",
 "before", "after", "why"}]}]}. `done` is set, kept (the target stood there or further on), missing, unreadable,
-refused or busy; with one of the last four the exit code is 6.
+refused, busy or ended (the source has passed all that the target can count to); with one of the last five the exit code
+is 6.
 """
 
 from __future__ import annotations

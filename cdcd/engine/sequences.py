@@ -17,6 +17,8 @@ WRONG: dict[Done, str] = {
     "unreadable": "our role may not read it at the source: GRANT SELECT on it",
     "refused": "our role may not set it at the target: GRANT SELECT, UPDATE on it, or ALTER on its table",
     "busy": "somebody holds its table at the target: run `cdcd sequences` again",
+    "ended": "the source has given values beyond the last one of the target's, which gives none any more, so that none "
+    "is given twice: there, have a default of your own, or the application, make these numbers",
 }
 """What to do about a sequence that could not be set."""
 

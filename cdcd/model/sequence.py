@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Done = Literal["set", "kept", "missing", "unreadable", "refused", "busy"]
+Done = Literal["set", "kept", "missing", "unreadable", "refused", "busy", "ended"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,8 @@ class SequenceDone:
     """What was done at the target with a sequence. "set": from `before` to `after`. "kept": it stood there or further
     on, and no sequence goes backwards. "missing": the target has none. "unreadable": our role may not read it at the
     source. "refused": our role may not set it at the target. "busy": somebody held what it belongs
-    to for too long. `name` is the target's own, as its statements write it."""
+    to for too long. "ended": the source's has given values beyond the last one that the target's can, which gives none
+    any more. `name` is the target's own, as its statements write it."""
 
     source: SequenceValue
     done: Done

@@ -12,19 +12,21 @@ from collections.abc import Sequence
 
 from cdcd.errors import CdcdError
 from cdcd.model.sequence import SequenceDone, SequenceValue
-from cdcd.model.table import Table
+from cdcd.model.table import Column, Table
 from connectors.mysql.ask import rows
 from connectors.mysql.errors import translate
 from connectors.mysql.login import Connection
 from connectors.mysql.names import quote
 from connectors.mysql.server import Server
 from connectors.mysql.sessions import Session
+from connectors.mysql.types import native_of
 
 NEXT = "SELECT AUTO_INCREMENT FROM information_schema.TABLES WHERE TABLE_SCHEMA = %s AND TABLE_NAME = %s"
 FRESH = "SET SESSION information_schema_stats_expiry = 0"
 """MySQL's; MariaDB always asks the engine."""
 
 _NEXTVAL = re.compile(r"nextval\(`((?:[^`]|``)+)`\.`((?:[^`]|``)+)`\)", re.IGNORECASE)
+_BITS = {"tinyint": 8, "smallint": 16, "mediumint": 24, "int": 32, "bigint": 64}
 _DENIED = (1044, 1142, 1227, 1370)
 _BUSY = (1205, 1213)
 TRIES = 5
@@ -47,15 +49,23 @@ def read_sequences(connection: Connection, server: Server, tables: Sequence[Tabl
         for column in table.columns:
             if column.identity is not None:
                 told = rows(connection, NEXT, table.schema, table.name)
-                value = int(told[0][0] or 1) if told else None
+                value, called = _within(column, int(told[0][0] or 1)) if told else (None, False)
                 name = f"{table.name}.{column.name}"
-                made = SequenceValue(table.schema, name, value, False, table.id, column.name)
+                made = SequenceValue(table.schema, name, value, called, table.id, column.name)
                 found[made.id] = made
             elif server.mariadb and (match := _NEXTVAL.fullmatch(column.default or "")):
                 schema, name = (part.replace("``", "`") for part in match.groups())
                 made = SequenceValue(schema, name, _next(connection, schema, name), False)
                 found[made.id] = made
     return sorted(found.values(), key=lambda value: value.id)
+
+
+def _within(column: Column, value: int) -> tuple[int, bool]:
+    """As SequenceValue has it. MariaDB counts on beyond the last value of the column, which it then cannot give."""
+    native = native_of(column)
+    bits = _BITS.get(native.name, 64) - (not native.unsigned)
+    last = (1 << bits) - 1
+    return (value, False) if value <= last else (last, True)
 
 
 def _next(connection: Connection, schema: str, name: str) -> int | None:

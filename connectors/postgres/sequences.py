@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from cdcd.model.sequence import SequenceDone, SequenceValue
+from cdcd.model.sequence import Done, SequenceDone, SequenceValue
 from cdcd.model.table import Table
 from connectors.postgres.ask import Asker
 from connectors.postgres.names import quote_identifier
@@ -36,7 +36,8 @@ ORDER BY n.nspname, s.relname, u.owner
 
 # By the column that it serves, whatever its name is here; else by its name.
 _HERE = """
-SELECT s.oid::regclass::text, q.seqincrement < 0,
+SELECT s.oid::regclass::text, CASE WHEN q.seqincrement < 0 THEN -1 ELSE 1 END,
+       CASE WHEN q.seqincrement < 0 THEN q.seqmin ELSE q.seqmax END,
        has_schema_privilege(s.relnamespace, 'USAGE') AND has_sequence_privilege(s.oid, 'SELECT')
                                                      AND has_sequence_privilege(s.oid, 'UPDATE')
 FROM pg_class s JOIN pg_sequence q ON q.seqrelid = s.oid
@@ -93,13 +94,16 @@ def _set(session: Session, source: SequenceValue) -> SequenceDone:
     )
     if here is None:
         return SequenceDone(source, "missing")
-    name, descending, allowed = here
+    name, sign, last, allowed = here
     if source.value is None or not allowed:
         return SequenceDone(source, "unreadable" if allowed else "refused", name)
-    text = _SET.format(sign="-" if descending else "", sequence=name.replace("%", "%%"))
-    row = session.row(text, {"oid": name, "value": source.value, "called": source.called})
+    value, called = source.value, source.called
+    given = value if called else value - sign
+    if sign * value > sign * last:  # other products count further
+        value, called = last, True
+    text = _SET.format(sign="-" if sign < 0 else "", sequence=name.replace("%", "%%"))
+    row = session.row(text, {"oid": name, "value": value, "called": called})
     assert row is not None
     before, after = row
-    if after is None:
-        return SequenceDone(source, "kept", name, before, before)
-    return SequenceDone(source, "set", name, before, after)
+    done: Done = "ended" if sign * given > sign * last else "kept" if after is None else "set"
+    return SequenceDone(source, done, name, before, before if after is None else after)

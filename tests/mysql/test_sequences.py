@@ -6,13 +6,18 @@ import threading
 from collections.abc import Callable, Sequence
 from contextlib import closing
 
+import psycopg2
+import pymysql
 import pytest
 
+from cdcd.engine.sequences import WRONG
 from cdcd.model.sequence import SequenceDone, SequenceValue
 from connectors.mysql.sink import MysqlSink
 from connectors.mysql.source import MysqlSource
 from connectors.postgres.sink import PostgresSink
+from tests.fix_daemon import Daemon
 from tests.servers import Database
+from tests.servers.mysql import MySQL
 from tests.servers.mysql_database import MySQLDatabase
 
 
@@ -124,6 +129,45 @@ def test_who_takes_values_meanwhile_is_not_set_back(mysql_db: MySQLDatabase) -> 
         thread.join()
     assert not errors and {one.done for one in done} <= {"set", "kept"}
     assert all(one.after is not None and one.after > (one.source.value or 0) for one in done)
+
+
+@pytest.mark.timeout(120)
+def test_counters_beyond_a_bigint(
+    mysql_db: MySQLDatabase, mysql_servers: Callable[..., MySQL], mysql_on: Callable[..., MySQLDatabase],
+    target_db: Database, cdcd: Callable[..., Daemon],
+) -> None:  # fmt: skip
+    """The rows are carried. A sequence of PostgreSQL ends where it can go no further, gives nothing more, and that is
+    said; one that ends where the source's does is as it should be. MySQL and MariaDB go on as the source would."""
+    end, other = 1 << 63, {"mysql": "mariadb", "mariadb": "mysql"}[mysql_db.server.product]
+    mysql_db.sql(
+        "CREATE TABLE t (id bigint unsigned PRIMARY KEY AUTO_INCREMENT, v int)", f"INSERT INTO t VALUES ({end - 1}, 0)",
+        "CREATE TABLE s (id smallint PRIMARY KEY AUTO_INCREMENT)", "INSERT INTO s VALUES (32766), (NULL)",
+    )  # fmt: skip
+    there = mysql_on(mysql_servers(other, "target"))
+    urls = target_db.url, there.target_url
+    words = {url: ["--from", mysql_db.url, "--to", url, "--name", mysql_db.name] for url in urls}
+    for url in urls:
+        cdcd("run", *words[url], "--until", "caught-up").wait(0)
+        cdcd("sequences", *words[url]).wait(0)
+    mysql_db.sql("INSERT INTO t (v) VALUES (1), (2)", "DELETE FROM t WHERE v = 2")
+    for url in urls:
+        cdcd("run", *words[url], "--until", "caught-up").wait(0)
+    told = cdcd("sequences", *words[target_db.url], "--json")
+    told.wait(6)
+    done = {one["sequence"]: (one["done"], one["why"]) for one in told.json()["pipelines"][0]["sequences"]}
+    assert done[f"{mysql_db.name}.s.id"][0] == "kept"
+    assert done[f"{mysql_db.name}.t.id"] == ("ended", WRONG["ended"])
+    cdcd("sequences", *words[there.target_url]).wait(0)
+    rows = [(end - 1, 0), (end, 1)]
+    assert mysql_db.sql("SELECT * FROM t") == there.sql("SELECT * FROM t") == rows
+    assert target_db.sql(f"SELECT * FROM {mysql_db.name}.t ORDER BY id") == rows
+    there.sql("INSERT INTO t (v) VALUES (3)")
+    assert there.sql("SELECT MAX(id) FROM t") == [(end + 2,)]
+    with pytest.raises(psycopg2.Error, match="reached maximum value of sequence"):
+        target_db.sql(f"INSERT INTO {mysql_db.name}.t (v) VALUES (3)")
+    for database, schema in (mysql_db, mysql_db.name), (there, there.name), (target_db, mysql_db.name):
+        with pytest.raises((psycopg2.Error, pymysql.Error)):
+            database.sql(f"INSERT INTO {schema}.s (id) VALUES (DEFAULT)")
 
 
 def test_identity_columns_of_postgresql(mysql_db: MySQLDatabase, target_db: Database) -> None:

@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from tests.fix_daemon import Daemon
+from tests.mysql.test_formats import DEFAULTS
+from tests.mysql.test_source_stream import session
 from tests.pairs import zoo
 from tests.servers import Database
 from tests.servers.mysql_database import MySQLDatabase
@@ -73,6 +75,24 @@ def test_every_value_arrives_by_load_and_by_stream(
     wait("heap", (count + 1) // 2, "id < 0")
     mysql_db.sql("DELETE FROM heap")
     wait("heap", 0)
+
+
+@pytest.mark.failure("MY-11")
+@pytest.mark.timeout(60)
+def test_defaults_that_an_image_leaves_out(mysql_db: MySQLDatabase, target_db: Database, cdcd: Cdcd) -> None:
+    """They are packed as the values of whole rows are."""
+    mysql_db.sql(DEFAULTS.replace("u bigint unsigned DEFAULT 18446744073709551615", "u bigint DEFAULT -7"))
+    daemon = cdcd(*arguments(mysql_db, target_db))
+    daemon.wait_said("stream started")
+    images = ("FULL", "MINIMAL", "NOBLOB")
+    for image in images:
+        session(mysql_db, f"SET SESSION binlog_row_image = '{image}'", "INSERT INTO t (n) VALUES (7)")
+    names = [column for (column, *_) in mysql_db.sql("SHOW COLUMNS FROM t") if column not in ("id", "now")]
+    look = f"SELECT count(*), count(DISTINCT ({', '.join(names)})::text) FROM {mysql_db.name}.t"
+    wait_until(lambda: target_db.sql(look)[0][0] == len(images) or not daemon.running, 30, "the rows")
+    assert target_db.sql(look) == [(len(images), 1)], daemon.text()[-3000:]
+    assert f"'{mysql_db.name}.t': 'pg-copy-binary'" in daemon.text()
+    daemon.stop()
 
 
 PERMISSIVE = (*SESSION[:1], "SET sql_mode = 'ALLOW_INVALID_DATES'")
