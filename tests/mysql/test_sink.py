@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from cdcd.errors import CdcdError, Conflict, PoisonRow, Transient
 from cdcd.model.cell import UNCHANGED
 from cdcd.model.chunk import Chunk, State
+from connectors.mysql.login import number_of
 from tests.contract.changes import BIG, ITEMS, LINES, USERS, Delete, Insert, Truncate, item, line
 from tests.contract.mysql import MysqlSinkCase
 from tests.contract.writing import Owner, Replace
@@ -47,7 +49,7 @@ def target(
     made.owner.sink.close()
 
 
-@pytest.mark.failure("T-MT-1", "T-MT-13")
+@pytest.mark.failure("T-MT-1", "T-MT-13", "TG-16")
 def test_unique_values_that_change_places(target: Target) -> None:
     """By net changes alone: no order of single updates leads there, as under a constraint that is checked at commit."""
     target.case.add_unique(USERS)
@@ -67,7 +69,7 @@ def test_unique_values_that_change_places(target: Target) -> None:
     assert (owner.again(), len(target.case.rows(USERS))) == (4, 6)
 
 
-@pytest.mark.failure("T-MT-10", "T-MT-16")
+@pytest.mark.failure("T-MT-10", "T-MT-16", "TG-16")
 def test_updates_leave_alone_what_they_do_not_name(target: Target) -> None:
     target.sql(
         "ALTER TABLE items ADD COLUMN touched datetime(6) NULL DEFAULT NULL ON UPDATE CURRENT_TIMESTAMP(6),"
@@ -86,6 +88,41 @@ def test_updates_leave_alone_what_they_do_not_name(target: Target) -> None:
         )  # fmt: skip
     found = target.sql(f"SELECT id, v, big = '{BIG}', touched = '2020-01-01', twice FROM items WHERE id < 100")
     assert sorted(found) == [(1, "w4", 1, 1, "w4w4"), (2, "v", None, 1, "vv"), (3, "y", None, 1, "yy")]
+
+
+@pytest.mark.failure("TG-16")
+def test_what_the_server_would_do_by_itself(target: Target) -> None:
+    """It is not strict, ends sessions that are idle for a second, and has rows that go with those that are replaced."""
+    target.sql(
+        "ALTER TABLE items MODIFY v varchar(3) NOT NULL",
+        "CREATE TABLE children (id int PRIMARY KEY, item bigint, FOREIGN KEY (item) REFERENCES items (id)"
+        " ON DELETE CASCADE ON UPDATE CASCADE)",
+    )
+    server = target.database.server
+    before = server.execute("SELECT @@GLOBAL.sql_mode, @@GLOBAL.wait_timeout")[0]
+    try:
+        server.execute("SET GLOBAL sql_mode = ''")
+        server.execute("SET GLOBAL wait_timeout = 1")
+        owner = target.owner
+        owner.again()
+        owner.apply(2, item(1, "abc", BIG), item(2), item(3))
+        target.sql("INSERT INTO children VALUES (1, 1), (2, 2), (3, 3)")
+        cut, null = Replace(ITEMS, ("2",), ("5", "uvwx", None)), Replace(ITEMS, ("1",), ("1", None, UNCHANGED))
+        for bad in item(4, "abcd"), cut, null:
+            with pytest.raises(PoisonRow):
+                owner.apply(3, bad)
+            assert owner.again() == 2
+        # Whole rows, a part of one, and a key that changes, all by one statement; then the server has its second.
+        owner.apply(3, Replace(ITEMS, ("1",), ("1", "x", "y")), Replace(ITEMS, ("2",), ("7", "z", UNCHANGED)))
+        with closing(target.database.connect()) as idle:
+            there = f"SELECT 1 FROM information_schema.PROCESSLIST WHERE ID = {number_of(idle)}"
+            wait_until(lambda: server.execute(there) == [], 10, "the server to end an idle session")
+        owner.apply(4, Replace(ITEMS, ("3",), ("3", "w", UNCHANGED)))
+    finally:
+        server.execute("SET GLOBAL sql_mode = %s", before[0])
+        server.execute("SET GLOBAL wait_timeout = %s", before[1])
+    assert target.case.rows(ITEMS) == [("1", "x", "y"), ("3", "w", None), ("7", "z", None)]
+    assert target.sql("SELECT * FROM children") == [(1, 1), (2, 2), (3, 3)]
 
 
 @pytest.mark.failure("T-MT-2", "T-MT-3")
