@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from cdcd.errors import Conflict, SchemaChanged, StateRefused
+from cdcd.errors import Conflict, SchemaChanged
 from cdcd.model.cell import UNCHANGED
 from cdcd.model.change import SchemaChange
 from cdcd.model.chunk import Chunk
 from cdcd.model.group import DELETE, INSERT, MOVE, Group, Rows, TableLog, Truncate
 from cdcd.model.table import Table
 from cdcd.rows import Row
-from connectors.memory import form
+from connectors.memory import derived, form
 from connectors.memory.errors import ours
 from connectors.memory.order import Values, picker, ranker
 from connectors.memory.session import Session
@@ -32,7 +32,7 @@ def apply(session: Session, group: Group) -> None:
             with ours(position=where):
                 session.truncate([table.id for table in step.tables])
         else:
-            raise StateRefused("what foreign keys changed is not derived here", table=step.parent.id)
+            derived.make(session, step)
 
 
 def _entries(log: TableLog) -> Iterator[tuple[int, bytes, Any]]:

@@ -35,7 +35,7 @@ class MemorySink:
     be flushed; a crash takes rows and checkpoint back together. `policy`: what is done with tables that are
     there and hold rows."""
 
-    facts = SinkFacts(folds=False)
+    facts = SinkFacts(folds=False, derives=True)
 
     def __init__(
         self,

@@ -18,7 +18,7 @@ def table_of(spec: Spec) -> Table:
         Column(name, number, LogicalType(family), family)
         for number, (name, family) in enumerate(spec.columns.items(), 1)
     )
-    return Table("menu", spec.name, tuple(columns), spec.key)
+    return Table("menu", spec.name, tuple(columns), spec.key, references=spec.references)
 
 
 def make(session: Session, change: Change) -> None:

@@ -163,7 +163,7 @@ class PostgresSinkCase(SinkCase):
             Column(name, number, LogicalType(family), TYPES[family][0], TYPES[family][1], name not in spec.key)
             for number, (name, family) in enumerate(spec.columns.items(), 1)
         )
-        return Table("menu", spec.name, columns, spec.key, primary=spec.key)
+        return Table("menu", spec.name, columns, spec.key, primary=spec.key, references=spec.references)
 
     def readable(self, form: RowForm) -> RowForm | None:
         takes = [field.takes.get("pg-text:*") for field in form.fields]

@@ -10,8 +10,21 @@ from cdcd.errors import CdcdError, Conflict, PoisonRow
 from cdcd.model.cell import UNCHANGED
 from cdcd.model.chunk import Chunk, State
 from tests.contract.case import SinkCase
-from tests.contract.changes import BIG, ITEMS, LINES, OTHERS, USERS, Delete, Insert, Truncate, item, line
-from tests.contract.writing import Owner, Replace
+from tests.contract.changes import (
+    BIG,
+    ITEMS,
+    LINES,
+    NOTES,
+    OTHERS,
+    PAIRS,
+    USERS,
+    Delete,
+    Insert,
+    Truncate,
+    item,
+    line,
+)
+from tests.contract.writing import Acted, Owner, Replace
 
 
 @pytest.fixture
@@ -104,6 +117,33 @@ class TestChanges:
         owner.apply(3, *(Replace(ITEMS, (str(n),), (str(n), "w", UNCHANGED)) for n in range(300)))
         owner.apply(4, *(Delete(ITEMS, (str(number),)) for number in range(100, 300)))
         assert to.rows(ITEMS) == sorted((str(number), "w", None) for number in range(100))
+
+
+def test_what_foreign_keys_did(to: SinkCase) -> None:
+    """In its place, by way of a table between, to a key and to a table without one; where a key moves onto another's,
+    which moves too. What comes after is left alone."""
+    specs = (ITEMS, PAIRS, NOTES)
+    owner = Owner(to, specs=specs)
+    owner.start([Chunk(spec.id, 0, state=State.IN) for spec in specs])
+    pairs = [("1", "1"), ("1", "2"), ("2", "1"), ("3", "1")]
+    notes = [("a", "1", "1"), ("b", "2", "1"), ("c", "3", "1"), ("d", None, None), ("e", "1", "2")]
+    owner.apply(
+        2, item(1), item(2), item(3), *(Insert(PAIRS, row) for row in pairs), *(Insert(NOTES, row) for row in notes)
+    )
+    below = (PAIRS, NOTES)
+    gone = (Delete(ITEMS, ("1",)), Acted(ITEMS, below, gone=["1"]))
+    owner.apply(None, *gone)
+    assert owner.again() == 2
+    owner.apply(
+        3, *gone, item(1), Insert(PAIRS, ("1", "9")), Insert(NOTES, ("f", "1", "9")),
+        Replace(ITEMS, ("3",), ("4", "v", None)), Replace(ITEMS, ("2",), ("3", "v", None)),
+        Acted(ITEMS, below, moved=[("3", "4"), ("2", "3")]), Replace(NOTES, ("d", None, None), ("d", "4", "1")),
+    )  # fmt: skip
+    assert to.rows(PAIRS) == [("1", "9"), ("3", "1"), ("4", "1")]
+    assert to.rows(NOTES) == [
+        ("a", None, None), ("b", "3", "1"), ("c", "4", "1"), ("d", "4", "1"), ("e", None, None), ("f", "1", "9"),
+    ]  # fmt: skip
+    owner.sink.close()
 
 
 class TestStrict:

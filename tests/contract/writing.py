@@ -30,7 +30,17 @@ class Replace:
     row: tuple[Any, ...]
 
 
-Change = Insert | Replace | Delete | Truncate
+@dataclass(frozen=True)
+class Acted:
+    """What foreign keys did by keys of a table that went, and by those that others replaced; to tables `below`."""
+
+    table: Spec
+    below: Sequence[Spec]
+    gone: Sequence[str] = ()
+    moved: Sequence[tuple[str, str]] = ()
+
+
+Change = Insert | Replace | Delete | Truncate | Acted
 
 
 def place(number: int) -> Checkpoint:
@@ -40,8 +50,11 @@ def place(number: int) -> Checkpoint:
 class Owner:
     """One process's hold on a sink: what the engine's writer does, without an engine."""
 
-    def __init__(self, case: SinkCase, name: str = "owner", take_over: bool = True) -> None:
+    def __init__(
+        self, case: SinkCase, name: str = "owner", take_over: bool = True, specs: Sequence[Spec] = SPECS
+    ) -> None:
         self.case = case
+        self.specs = specs
         self.name = name
         self.sink: Sink = case.sink()
         self.claim = self.sink.claim(name, take_over)
@@ -61,7 +74,7 @@ class Owner:
 
     def start(self, chunks: Sequence[Chunk] = ()) -> None:
         """Tables, intent and the first checkpoint, at 1."""
-        tables = [self.case.table(spec) for spec in SPECS]
+        tables = [self.case.table(spec) for spec in self.specs]
         self.sink.prepare(tables)
         self.sink.intend(IDENTITY, {"nonce": "1"})
         self.sink.start(place(1), tables, chunks)
@@ -112,6 +125,9 @@ class Owner:
             group.truncate(kinds.Truncate(tables, cascade=False, restart_identity=False))
             return
         encoder = self._encoder(change.table)
+        if isinstance(change, Acted):
+            self._act(group, encoder, change)
+            return
         rows = group.rows()
         log = rows.log(encoder.table, encoder.form)
         rows.order.append(log)
@@ -133,6 +149,17 @@ class Owner:
                 log.ops.append(kinds.MOVE if moves else kinds.UPDATE)
                 log.keys.append(old)
                 log.rows.append((new, image) if moves else image)
+
+    def _act(self, group: Group, encoder: Encoder, change: Acted) -> None:
+        def key(value: str) -> bytes:
+            return self._key(encoder, change.table, (value,))
+
+        group.steps.append(
+            kinds.Cascade(
+                encoder.table, encoder.form, change.table.key, tuple(map(self.case.table, change.below)),
+                [key(old) for old in change.gone], [(key(old), key(new)) for old, new in change.moved],
+            )
+        )  # fmt: skip
 
     def _key(self, encoder: Encoder, spec: Spec, key: tuple[Any, ...]) -> bytes:
         """A key's bytes, by way of a row that has it."""
