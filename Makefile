@@ -5,8 +5,8 @@ BIN := .venv/bin
 CODE := $(wildcard cdcd connectors deploy benchmarks tests)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv servers test lint demo bench bench-peers failures matrix matrix-pairs matrix-15 matrix-mariadb soak lock \
-	clean
+.PHONY: help venv servers test lint demo bench bench-peers failures matrix matrix-pairs matrix-15 matrix-mariadb \
+	matrix-docker soak lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -43,7 +43,7 @@ bench-peers: venv ## what they are measured against that no package of ours brin
 failures: venv ## each failure of tests/failures.txt, and what the tests that provoke it say
 	$(BIN)/python -m tests.failures
 
-matrix: matrix-pairs matrix-15 matrix-mariadb ## versions: each of six of PostgreSQL to each other, all on 15, MariaDB 11
+matrix: matrix-pairs matrix-15 matrix-mariadb matrix-docker ## on all other versions of the servers that can be had
 
 matrix-pairs: venv
 	CDCD_MATRIX=1 $(BIN)/python -m pytest -n 2 --dist loadfile tests/contract tests/pairs \
@@ -55,6 +55,9 @@ matrix-15: venv
 
 matrix-mariadb: venv
 	CDCD_MARIADB=11 $(BIN)/python -m pytest -n 2 --dist loadfile -k mariadb tests/mysql tests/contract tests/pairs
+
+matrix-docker: venv
+	$(BIN)/python -m tests.servers.mysql_container
 
 soak: venv ## the long tests
 	$(BIN)/python -m pytest -m soak tests

@@ -6,6 +6,7 @@ from contextlib import ExitStack
 import pytest
 
 from tests.servers.mysql import MySQL
+from tests.servers.mysql_container import obtain
 from tests.servers.mysql_database import MySQLDatabase, make_database, make_users
 
 PRODUCTS = ("mysql", "mariadb")
@@ -19,7 +20,7 @@ def mysql_servers() -> Iterator[Callable[..., MySQL]]:
 
         def serve(product: str, purpose: str = "", **settings: object) -> MySQL:
             if (product, purpose) not in started:
-                server = MySQL.start(product, settings)
+                server = obtain(product, settings)
                 ends.callback(server.remove)
                 make_users(server)
                 started[product, purpose] = server

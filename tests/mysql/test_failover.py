@@ -21,12 +21,12 @@ def replicating(primary: MySQL, replica: MySQL) -> Iterator[None]:
     """From now on; what is there before counts as done."""
     if primary.product == "mysql":
         ((done,),) = primary.execute("SELECT @@GLOBAL.gtid_executed")
-        begin = ["RESET BINARY LOGS AND GTIDS", f"SET GLOBAL gtid_purged = '{done}'"]
+        begin = [replica.reset, f"SET GLOBAL gtid_purged = '{done}'"]
         word, more = "SOURCE", "SOURCE_AUTO_POSITION = 1, GET_SOURCE_PUBLIC_KEY = 1"
         change, start, stop, end = "REPLICATION SOURCE", "START REPLICA", "STOP REPLICA", "RESET REPLICA ALL"
     else:
         ((done,),) = primary.execute("SELECT @@GLOBAL.gtid_binlog_pos")
-        begin = ["RESET MASTER", f"SET GLOBAL gtid_slave_pos = '{done}'"]
+        begin = [replica.reset, f"SET GLOBAL gtid_slave_pos = '{done}'"]
         word, more, change = "MASTER", "MASTER_USE_GTID = slave_pos", "MASTER"
         start, stop, end = "START SLAVE", "STOP SLAVE", "RESET SLAVE ALL"
     for text in (stop, end, *begin):

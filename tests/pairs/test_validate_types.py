@@ -21,6 +21,7 @@ from connectors.postgres.compare import PostgresComparable
 from connectors.postgres.connect import connect
 from tests.servers import Database
 from tests.servers.mysql import MySQL
+from tests.servers.mysql_binaries import VECTORS
 from tests.servers.mysql_database import MySQLDatabase
 
 Column = tuple[str, str, Sequence[tuple[str, str]], str]
@@ -80,7 +81,7 @@ COMMON: Sequence[Column] = (
 """Of MySQL and MariaDB, and of PostgreSQL."""
 
 MYSQL: Sequence[Column] = (
-    ("vector(3)", "real[]", [("STRING_TO_VECTOR('[1.5,-2,0.1]')", "'{1.5,-2,0.1}'")], "'{1.5,-2,0.2}'"),
+    *([("vector(3)", "real[]", [("STRING_TO_VECTOR('[1.5,-2,0.1]')", "'{1.5,-2,0.1}'")], "'{1.5,-2,0.2}'")] * VECTORS),
     ("json", "jsonb", [(JSON, JSON_THERE), ("'[]'", "'[]'"), ("'\"1\"'", "'\"1\"'")], "'{}'"),
     ("json", "json", [("'{\"a\": [1, \"1\"]}'", "'{ \"a\":0,\"a\":[1.0,\"1\"]}'")], "'{\"a\": [\"1\", 1]}'"),
 )

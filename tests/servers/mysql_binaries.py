@@ -15,8 +15,13 @@ SID = {
 }  # fmt: skip
 """The packages of Debian sid that hold MySQL 9.7 and MariaDB 11; sid moves on, so they are kept once they are here."""
 
-NEWER = os.environ.get("CDCD_MARIADB") == "11"
-"""Whether MariaDB is 11 of Debian sid, not 10.11."""
+WANTED = {product: os.environ.get(f"CDCD_{product.upper()}", "") for product in ("mysql", "mariadb")}
+"""The version that is asked for: of CONTAINED by mysql_container.py, "11" MariaDB of Debian sid; else 9.7 and 10.11."""
+
+CONTAINED = {"mysql": ("8.0", "8.4"), "mariadb": ("10.6",)}
+
+VECTORS = WANTED["mysql"] not in CONTAINED["mysql"]
+"""Whether MySQL has them: from 9.0 on."""
 
 
 _PLAIN = ("--auth-root-authentication-method=normal", "--skip-test-db", "--skip-name-resolve")
@@ -33,7 +38,7 @@ class Programs:
 @functools.cache
 def programs(product: str) -> Programs:
     """Of "mysql" (9.7) or "mariadb" (10.11, or 11 where that is asked for), as the servers' user can run them."""
-    return {"mysql": _mysql, "mariadb": _newer_mariadb if NEWER else _mariadb}[product]()
+    return {"mysql": _mysql, "mariadb": _newer_mariadb if WANTED["mariadb"] == "11" else _mariadb}[product]()
 
 
 def _mariadb() -> Programs:
