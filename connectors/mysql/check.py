@@ -12,6 +12,7 @@ from connectors.mysql.ask import Asker
 from connectors.mysql.check_cascades import check_cascades
 from connectors.mysql.check_log import SETTINGS, check_log
 from connectors.mysql.constants import Unsure
+from connectors.mysql.dump import try_registering
 from connectors.mysql.fields import offer
 from connectors.mysql.findings import finding, setting
 from connectors.mysql.locks import check_locks
@@ -73,13 +74,14 @@ def _rights(asker: Asker, server: Server) -> Iterator[Finding]:
     except CdcdError as error:
         yield finding("MY-CLIENT", "the user may not see where the log stands", error.what,
                       "GRANT REPLICATION CLIENT ON *.* TO …")  # fmt: skip
-    ask = "SHOW REPLICA HOSTS" if server.mariadb else "SHOW REPLICAS"
     try:
-        asker.ask(ask)
+        with asker.connection() as connection:
+            try_registering(connection)
     except CdcdError as error:
-        if not server.mariadb:  # there it is another right than the one to read
-            yield finding("MY-REPLICATION", "the user may not read the log", error.what,
-                          "GRANT REPLICATION SLAVE ON *.* TO …")  # fmt: skip
+        yield finding("MY-REPLICATION", "the user may not read the log", error.what,
+                      "GRANT REPLICATION SLAVE ON *.* TO …")  # fmt: skip
+    finally:
+        asker.close()
 
 
 def _tables(asker: Asker, tables: Sequence[Table]) -> Iterator[Finding]:

@@ -44,6 +44,14 @@ def start_dump(
     return _start(connect(), wake, server, name, place, purged)
 
 
+def try_registering(connection: Connection) -> None:
+    """Raises what the server says to a user who may not read the log. The session is a replica's until it ends."""
+    wire = Wire(connection, Wake())
+    wire.command(_register("check"))
+    wire.packet(60)
+    wire.release()
+
+
 def _start(
     connection: Connection, wake: Wake, server: Server, name: str, place: Place, purged: GtidSet
 ) -> tuple[Wire, bool]:

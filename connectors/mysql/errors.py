@@ -23,6 +23,7 @@ from cdcd.errors import (
     StateRefused,
     Stopped,
     Transient,
+    Unexplained,
     Unreachable,
     UsageError,
 )
@@ -31,10 +32,15 @@ from cdcd.wake import Wake
 _Kind = tuple[type[CdcdError], str]
 
 _GRANT = "grant the privilege that is named to cdcd's user"
+_GROUP = (
+    "the server's log says why its group refused the transaction: it is larger than "
+    "group_replication_transaction_size_limit, or the member has left"
+)
 BY_NUMBER: dict[int, _Kind] = {
     1021: (Transient, "make room on the server's disk"),
     1040: (Transient, "raise max_connections"),
     1044: (Stopped, _GRANT),
+    1047: (Transient, "the node has left its cluster, or takes no queries: SHOW STATUS LIKE 'wsrep%'"),
     1045: (UsageError, "check user and password of the URL, and that the user may come from this host"),
     1049: (UsageError, "check the database's name in the URL"),
     1048: (PoisonRow, "a column is NOT NULL at the target"),
@@ -81,6 +87,9 @@ BY_NUMBER: dict[int, _Kind] = {
     2006: (Unreachable, ""),
     2013: (Unreachable, ""),
     2026: (UsageError, "check ssl-mode and the certificates that the URL names"),
+    3098: (Stopped, "a group takes rows of InnoDB's tables with primary keys alone"),
+    3100: (Unexplained, _GROUP),
+    3101: (Transient, "another node of the group was first"),
     3140: (PoisonRow, ""),
     3141: (PoisonRow, ""),
     3144: (PoisonRow, ""),
@@ -104,6 +113,9 @@ PURGED = (
     "it for a week"
 )
 """The way out where a server has removed what was not read."""
+
+UNKNOWN = 1105
+"""What has no number of its own."""
 
 ENDED = (1236, 4052)
 """The end of a dump; MariaDB has a number of its own for the reader that took another's place."""
@@ -155,6 +167,8 @@ def named(number: int, message: str, **where: object) -> CdcdError:
         unknown = "report this with the server's version; the position is unchanged"
         return Stopped(f"the server ended the stream: {text}", why="", hint=unknown, errno=number, **where)
     kind, advice = BY_NUMBER.get(number, (Stopped, ""))
+    if number == UNKNOWN and "writeset size" in text:
+        advice = "a transaction is larger than its cluster takes: raise wsrep_max_ws_size, which is at most 2 GB"
     if issubclass(kind, PoisonRow | Conflict):
         text = _SHOWS_VALUE.sub("'…'", text)  # a value belongs into no log
     return kind(text or "the connection to the server ended", why="", hint=advice, errno=number or None, **where)

@@ -96,3 +96,30 @@ def test_a_document_that_is_larger_than_the_server_sends(odd: MySQLDatabase) -> 
         with reading(odd, checkpoint=reader.checkpoint) as again:
             ((_, _, row),) = again.events()
             assert len(row[1]) == 3000004 and len(row[2]) >= 3000000
+
+
+def test_rights_are_tried(mysql_db: MySQLDatabase) -> None:
+    """Those that a revoke took back in part, too (MySQL's partial_revokes)."""
+    server, name = mysql_db.server, f"u{mysql_db.name[-20:]}"
+    mysql_db.sql("CREATE TABLE t (id int PRIMARY KEY)")
+    server.execute(f"CREATE USER {name} IDENTIFIED BY 'secret'")
+    server.execute(f"GRANT INSERT ON `{mysql_db.name}`.* TO {name}")
+    url = server.url(mysql_db.name, name, "secret")
+
+    def lacking() -> set[str]:
+        with closing(MysqlSource(url, name)) as source:
+            return {one.id for one in source.check(source.tables()) if one.level == "error"}
+
+    try:
+        assert lacking() == {"MY-SELECT", "MY-CLIENT", "MY-REPLICATION"}
+        server.execute(f"GRANT REPLICATION CLIENT, REPLICATION SLAVE ON *.* TO {name}")
+        everywhere = "*.*" if server.product == "mysql" else f"{mysql_db.name}.*"
+        server.execute(f"GRANT SELECT, LOCK TABLES ON {everywhere} TO {name}")
+        assert lacking() == set()
+        if server.product == "mysql":
+            with setting(mysql_db, "partial_revokes", "ON"):
+                server.execute(f"REVOKE SELECT ON `{mysql_db.name}`.* FROM {name}")
+                assert lacking() == {"MY-SELECT"}
+                server.execute(f"DROP USER {name}")
+    finally:
+        server.execute(f"DROP USER IF EXISTS {name}")
