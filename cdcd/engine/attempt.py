@@ -287,7 +287,7 @@ class Attempt:
             # A snapshot that is under way knows nothing of what joins, or is emptied, only now.
             self._side.told = self._evolve.count
             self._evolve.step(self._side.survey, reader)
-            if joined := join.step(self._side.candidates):
+            if joined := join.step(self._side.survey, self._stored.position, self._evolve.count):
                 self._read_again_below({table.id for table in joined}, reader)
                 self._note_chunks()
                 self._finished = False

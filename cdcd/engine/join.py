@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from cdcd.contracts import Sink, Source
+from cdcd.engine.evolve import Survey
 from cdcd.engine.examine import require
 from cdcd.engine.judge import by_table
 from cdcd.engine.ledger import Ledger
@@ -16,9 +17,10 @@ from cdcd.engine.objects import objects
 from cdcd.engine.options import Options
 from cdcd.engine.plan import plan
 from cdcd.engine.reader import Order, Reader
-from cdcd.errors import CheckFailed
+from cdcd.errors import CdcdError, CheckFailed
 from cdcd.log import get_logger
 from cdcd.model.chunk import Chunk
+from cdcd.model.position import Position
 from cdcd.model.table import Table
 
 log = get_logger("engine.join")
@@ -37,18 +39,17 @@ class Join:
         self._tables: list[Table] = []
         self._chunks: list[Chunk] = []
         self._refused: set[tuple[str, int]] = set()
+        self._look: Survey | None = None
 
     @property
     def busy(self) -> bool:
         return self._order is not None
 
-    def step(self, candidates: Sequence[Table]) -> Sequence[Table]:
-        """`candidates`: the selected tables the source has now. Those that have just joined."""
+    def step(self, survey: Survey | None, reached: Position, changes: int) -> Sequence[Table]:
+        """`reached`: up to where the target is the source; `changes`: how often tables changed on the way. The tables
+        that have just joined."""
         if self._order is None:
-            known = self._ledger.tables
-            oids = {table.oid for table in known.values()} - {0}  # one that was renamed is no new one
-            new = [t for t in candidates if t.id not in known and t.oid not in oids]
-            self._begin([table for table in new if (table.id, table.oid) not in self._refused])
+            self._begin(self._new(survey, reached, changes))
             return ()
         if not self._order.done:
             return ()
@@ -57,6 +58,26 @@ class Join:
         self._source.publish(list(self._ledger.tables.values()))
         log.info("tables joined", tables=[table.id for table in self._tables])
         return self._tables
+
+    def _new(self, survey: Survey | None, reached: Position, changes: int) -> list[Table]:
+        """The selected tables that nobody knows. One that was renamed is no new one: its number tells, and where tables
+        have none, that the stream has passed the place of the look, and told of nothing on the way."""
+        if self._look is None or self._look[2] != changes:
+            self._look = survey if survey is not None and survey[2] == changes else None
+        if self._look is None:
+            return []
+        there, place, _ = self._look
+        known = self._ledger.tables
+        oids = {table.oid for table in known.values()} - {0}
+        new = [
+            table for table in there
+            if table.id not in known and table.oid not in oids and self._options.selection.matches(table.id)
+            and (table.id, table.oid) not in self._refused
+        ]  # fmt: skip
+        if all(table.oid for table in new) or reached.covers(place):
+            self._look = None
+            return new
+        return [table for table in new if table.oid]
 
     def _begin(self, tables: list[Table]) -> None:
         self._tables = [table for table in tables if self._fit(table)]
@@ -75,5 +96,10 @@ class Join:
         except CheckFailed as error:
             self._refused.add((table.id, table.oid))
             log.error("a new table is selected but cannot be carried", table=table.id, why=str(error))
+            return False
+        except CdcdError:
+            if self._source.tables([table.id]):
+                raise
+            log.info("a new table was gone again before it was carried", table=table.id)
             return False
         return True

@@ -7,12 +7,11 @@ import time
 from collections.abc import Callable
 
 from cdcd.contracts import Request, Sink, Source
+from cdcd.engine.evolve import Survey
 from cdcd.engine.lag import Lag
 from cdcd.engine.options import Options
 from cdcd.errors import CdcdError, StateRefused
 from cdcd.log import get_logger
-from cdcd.model.position import Position
-from cdcd.model.table import Table
 from cdcd.progress import Progress
 
 log = get_logger("engine.side")
@@ -26,14 +25,13 @@ WATCH = 6
 
 
 class Side:
-    """Runs between `start` and `close`. `requests`, `candidates` and `survey` are the newest seen: the writer acts on
-    them. `told`: how many schema changes it has made, which a survey bears from when it was begun. `failure` is what
-    ended the thread; the writer raises it."""
+    """Runs between `start` and `close`. `requests` and `survey` are the newest seen: the writer acts on them. `told`:
+    how many schema changes it has made, which a survey bears from when it was begun. `failure` is what ended the
+    thread; the writer raises it."""
 
     def __init__(self, source: Source, sink: Sink, options: Options, progress: Progress, lag: Lag) -> None:
         self.requests: list[Request] = []
-        self.candidates: list[Table] = []
-        self.survey: tuple[list[Table], Position, int] | None = None
+        self.survey: Survey | None = None
         self.told = 0
         self.failure: BaseException | None = None
         self._source = source
@@ -97,7 +95,6 @@ class Side:
     def _tables(self) -> None:
         told = self.told
         if (seen := self._source.survey()) is not None:
-            self.candidates = [table for table in seen[0] if self._options.selection.matches(table.id)]
             self.survey = (*seen, told)
 
     def watch(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import closing
 from functools import partial
 
 import pytest
@@ -84,3 +85,33 @@ def test_stop_and_ignore(mysql_db: MySQLDatabase, target_db: Database, cdcd: Cal
     target_db.sql(f"ALTER TABLE {mysql_db.name}.t ADD c integer")
     run("--on-schema-change", "stop").wait(0)
     assert same(mysql_db, target_db, "t", "id a c")
+
+
+@pytest.mark.failure("MY-14", "T-MY-5")
+@pytest.mark.timeout(60)
+def test_a_look_that_is_ahead_of_the_stream(
+    mysql_db: MySQLDatabase, target_db: Database, cdcd: Callable[..., Daemon]
+) -> None:
+    """A table that has another name there already is no new one; and what is new may be gone before it is made."""
+    mysql_db.sql(
+        "CREATE TABLE a (id int PRIMARY KEY, v int)", "INSERT INTO a VALUES (1, 0)",
+        "CREATE TABLE b (id int PRIMARY KEY)",
+    )  # fmt: skip
+    daemon = cdcd(*arguments(mysql_db, target_db))
+    daemon.wait_said("stream started")
+
+    def looks() -> int:
+        return int(mysql_db.admin("SHOW GLOBAL STATUS LIKE 'Com_show_create_table'")[0][1])
+
+    with closing(target_db.connect()) as holding, holding.cursor() as cursor:
+        cursor.execute(f"BEGIN; SELECT FROM {mysql_db.name}.a FOR UPDATE")
+        mysql_db.sql("UPDATE a SET v = 1")
+        waiting = "SELECT 1 FROM pg_locks WHERE NOT granted"
+        wait_until(lambda: target_db.sql(waiting) or not daemon.running, what="the change to wait for its row")
+        mysql_db.sql("CREATE TABLE brief (id int PRIMARY KEY)", "RENAME TABLE a TO c", "DROP TABLE b")
+        before = looks()
+        wait_until(lambda: looks() > before + 4, what="two looks at the two tables")
+        mysql_db.sql("DROP TABLE brief", "CREATE TABLE d (id int PRIMARY KEY)", "INSERT INTO d VALUES (7)")
+    wait_until(lambda: same(mysql_db, target_db, "d", "id") or not daemon.running, what="the table that is new")
+    assert same(mysql_db, target_db, "d", "id") and same(mysql_db, target_db, "c", "id v"), daemon.text()[-3000:]
+    daemon.stop()
