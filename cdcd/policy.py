@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from cdcd.errors import CdcdError, Conflict, PoisonRow
@@ -23,20 +23,27 @@ EVERY = Selection()
 class Policy:
     """What becomes of a change that the target refuses (`on_error`: "stop", "skip"), or that meets another state than
     the source's (`on_conflict`: "stop", "overwrite", "skip"). `most` recorded ones may wait to be tried again. This is
-    for `tables`; at others the pipeline stops."""
+    for `tables`; at others the pipeline stops. Rows of `unsettled` ones are overwritten, as in Group."""
 
     on_error: str = "stop"
     on_conflict: str = "stop"
     most: int = 1000
     tables: Selection = EVERY
+    unsettled: Collection[str] = ()
+
+    def settling(self, tables: Collection[str]) -> Policy:
+        """The same, with these tables unsettled."""
+        return replace(self, unsettled=tables) if tables else self
 
     @property
     def stops(self) -> bool:
         """Whether nothing is ever passed over."""
-        return self.on_error == self.on_conflict == "stop"
+        return self.on_error == self.on_conflict == "stop" and not self.unsettled
 
     def of(self, error: CdcdError, table: str) -> str:
         """What becomes of a change of the table that met this error."""
+        if table in self.unsettled and isinstance(error, Conflict):
+            return "overwrite"
         if not self.tables.matches(table):
             return "stop"
         return self.on_error if isinstance(error, PoisonRow) else self.on_conflict

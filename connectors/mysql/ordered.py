@@ -45,7 +45,7 @@ class InOrder:
         self, session: Session, exceptions: Exceptions, where: Where, position: str | None, followed: Collection[str],
         unsettled: Collection[str] = (),
     ) -> None:  # fmt: skip
-        self._unsettled = unsettled
+        self._policy = exceptions.policy.settling(unsettled)
         self._session = session
         self._exceptions = exceptions
         self._where = where
@@ -74,8 +74,7 @@ class InOrder:
             log.warning("conflicts overwritten: the source wins", changes=self._overwritten, position=self._position)
 
     def _batch(self, batch: Sequence[Made]) -> None:
-        strict = self._exceptions.policy.stops and not any(made.table.id in self._unsettled for made in batch)
-        if strict and not any(map(self._concerned, batch)):
+        if self._policy.stops and not any(map(self._concerned, batch)):
             made, error = self._run(batch)
             if error is not None:
                 raise self._named(batch[made], error) from error.__cause__
@@ -142,10 +141,10 @@ class InOrder:
     def _settle(self, made: Made, error: CdcdError) -> None:
         """By the policy; nothing of the change is made."""
         met = error.count if isinstance(error, Missed) else None
-        settling = made.table.id in self._unsettled
+        settling = made.table.id in self._policy.unsettled
         if settling and met == 0 and made.change.op == UPDATE and not made.change.whole:
             return  # of a row that is deleted later
-        if self._policy(error, made.table.id) == "overwrite" and not isinstance(error, Waits):
+        if self._policy.of(error, made.table.id) == "overwrite" and not isinstance(error, Waits):
             for statements in made.table.overwrite(made.change, met):
                 try:
                     waiting = self._waiting(made)
@@ -158,17 +157,12 @@ class InOrder:
                     error = again
         self._pass_over(made, error)
 
-    def _policy(self, error: CdcdError, table: str) -> str:
-        if table in self._unsettled and isinstance(error, Conflict):
-            return "overwrite"
-        return self._exceptions.policy.of(error, table)
-
     def _pass_over(self, made: Made, error: CdcdError) -> None:
         """Record the change, if that is the policy and there is room; else stop at it."""
-        if self._policy(error, made.table.id) != "skip":
+        if self._policy.of(error, made.table.id) != "skip":
             raise self._named(made, error) from error.__cause__
         if self._exceptions.full():
-            most = self._exceptions.policy.most
+            most = self._policy.most
             error.hint = f"max_exceptions = {most} wait: mend the target and `cdcd retry`, or `cdcd reload` a table"
             raise self._named(made, error) from error.__cause__
         table, change = made.table, made.change

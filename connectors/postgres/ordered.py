@@ -62,7 +62,7 @@ class InOrder:
         position: str | None,
         unsettled: Collection[str] = (),
     ) -> None:
-        self._unsettled = unsettled
+        self._policy = exceptions.policy.settling(unsettled)
         self._session = session
         self._exceptions = exceptions
         self._followed = followed
@@ -115,7 +115,7 @@ class InOrder:
                     if line is None or not isinstance(error, Conflict | PoisonRow):
                         raise
                     at_fault = OutOfOrder(its[start + int(line[1]) - 1], error)
-                    if self._policy(error, table.id) != "skip":
+                    if self._policy.of(error, table.id) != "skip":
                         raise at_fault from error
                     self._unread[at_fault.made.change] = at_fault
                     self._session.run("ROLLBACK TO SAVEPOINT stage")
@@ -152,7 +152,7 @@ class InOrder:
             self._one(made)
 
     def _one(self, made: Made) -> None:
-        stops = self._exceptions.policy.stops and made.table.id not in self._unsettled
+        stops = self._policy.stops
         if not stops:
             self._session.defer("SAVEPOINT one")
         try:
@@ -186,19 +186,14 @@ class InOrder:
 
     # --- what could not be made --------------------------------------------------------------------------------------
 
-    def _policy(self, error: CdcdError, table: str) -> str:
-        if table in self._unsettled and isinstance(error, Conflict):
-            return "overwrite"
-        return self._exceptions.policy.of(error, table)
-
     def _settle(self, at_fault: OutOfOrder) -> None:
         """By the policy. The savepoint `one` is open, and nothing was done since it."""
         error, made = at_fault.error, at_fault.made
         met = error.count if isinstance(error, Missed) else None
-        settling = made.table.id in self._unsettled
+        settling = made.table.id in self._policy.unsettled
         if settling and met == 0 and made.change.op == UPDATE and not made.change.whole:
             return  # of a row that is deleted later
-        if self._policy(error, made.table.id) == "overwrite" and not isinstance(error, Waits):
+        if self._policy.of(error, made.table.id) == "overwrite" and not isinstance(error, Waits):
             try:
                 waiting = self._waiting(made)
                 if made.table.overwrite(made.change, met):
@@ -213,10 +208,10 @@ class InOrder:
     def _pass_over(self, at_fault: OutOfOrder) -> None:
         """Record the change, if that is the policy and there is room; else stop at it."""
         made, error = at_fault.made, at_fault.error
-        if self._policy(error, made.table.id) != "skip":
+        if self._policy.of(error, made.table.id) != "skip":
             raise at_fault
         if self._exceptions.full():
-            most = self._exceptions.policy.most
+            most = self._policy.most
             error.hint = f"max_exceptions = {most} wait: mend the target and `cdcd retry`, or `cdcd reload` a table"
             raise at_fault
         table, change = made.table, made.change
