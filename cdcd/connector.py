@@ -25,7 +25,8 @@ class SourceOptions:
     altered. `partitions`: "root" or "leaves". `log_disk`: bytes of the disk that holds the source's log, where told.
     `objects`: "tables" with what they need, or "all" that is around them too.
     `cascades`: what foreign keys change and no event tells is to be told as Cascade ("derive"), a reason not to start
-    ("refuse"), or nothing that the sink could make ("").  `products`: as in the sink's facts."""
+    ("refuse"), or nothing that the sink could make ("").  `products`: as in the sink's facts.
+    `aside`: the sink keeps no core busy, so that a process more may decode for it."""
 
     publication: str | None = None
     slot: str | None = None
@@ -42,6 +43,7 @@ class SourceOptions:
     loose: bool = False
     cascades: str = ""
     products: tuple[str, ...] = ()
+    aside: bool = False
 
 
 @dataclass(frozen=True, slots=True)

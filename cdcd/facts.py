@@ -12,6 +12,7 @@ class SinkFacts:
     `keeps_state`: it can hold chunks and table versions. `identifier_bytes`: longest name.
     `keeps_exceptions`: a change that cannot be made can be recorded, in the transaction of those around it.
     `derives`: it makes of a Cascade what its own rows tell.
+    `light`: what it does per row is next to nothing, and no server is kept busy by it.
     `products`: those whose statements it runs (`Source.objects`); of any other's tables it makes its own."""
 
     exactly_once: bool = True
@@ -22,4 +23,5 @@ class SinkFacts:
     identifier_bytes: int = 63
     keeps_exceptions: bool = False
     derives: bool = False
+    light: bool = False
     products: tuple[str, ...] = ()

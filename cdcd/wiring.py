@@ -51,6 +51,7 @@ def source(pipeline: Pipeline, facts: SinkFacts | None = None, temporary: bool =
         loose=facts is not None and not facts.keeps_state,
         cascades=settings.cascades if facts is not None and facts.derives else "",
         products=facts.products if facts is not None else (),
+        aside=facts is not None and facts.light,
     )
     return made.source(pipeline.source.url, pipeline.name, told)
 

@@ -22,7 +22,7 @@ from connectors.jsonlines.lines import Lines, end_of_line
 from connectors.jsonlines.outlet import Outlet
 
 FACTS = SinkFacts(
-    exactly_once=False, folds=False, wants_old=True, lists_transactions=True, keeps_state=False
+    exactly_once=False, folds=False, wants_old=True, lists_transactions=True, keeps_state=False, light=True
 )
 
 

@@ -28,6 +28,7 @@ def source(url: Url, name: str, options: SourceOptions) -> MysqlSource:
         wants_old=options.wants_old,
         cascades=options.cascades,
         products=options.products,
+        aside=options.aside,
     )
 
 

@@ -28,6 +28,12 @@ class Follower:
         self._silent = 0.0  # seconds listened to without a word
 
     def read(self, group: Group, stop: Place | None, timeout: float) -> Reading:
+        try:
+            return self._read(group, stop, timeout)
+        finally:
+            self.stream.complete()
+
+    def _read(self, group: Group, stop: Place | None, timeout: float) -> Reading:
         deadline = time.monotonic() + timeout
         while True:
             self._wake.check()
@@ -63,4 +69,5 @@ class Follower:
         self._wake.sleep(timeout)
 
     def close(self) -> None:
+        self.stream.close()
         self._wire.close()

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from cdcd.errors import Stopped
 
 
@@ -13,6 +17,15 @@ def malformed(what: str, **where: object) -> Stopped:
         hint="report this with the server's version; the position is unchanged",
         **where,
     )
+
+
+@contextmanager
+def garbled() -> Iterator[None]:
+    """What is met where an event's bytes are not as they should be becomes a named error."""
+    try:
+        yield
+    except (struct.error, IndexError, ValueError, OverflowError) as error:
+        raise malformed(f"an event is cut short or garbled ({error})") from error
 
 
 def unsupported(what: str, log_pos: int) -> Stopped:

@@ -6,6 +6,7 @@ the server's retention, which `check` speaks of; that it was kept is verified be
 
 from __future__ import annotations
 
+import os
 import secrets
 import threading
 from bisect import bisect_right
@@ -61,8 +62,9 @@ class MysqlSource:
         wants_old: bool = False,
         cascades: str = "",
         products: Sequence[str] = (),
+        aside: bool = False,
     ) -> None:
-        """`cascades`, `products`: as in SourceOptions."""
+        """`cascades`, `products`, `aside`: as in SourceOptions."""
         self.name = name
         self._url: Callable[[], str] = url if callable(url) else lambda: url
         self._group_bytes = group_bytes
@@ -70,6 +72,7 @@ class MysqlSource:
         self._wants_old = wants_old
         self._cascades = cascades
         self._products = products
+        self._aside = aside and len(os.sched_getaffinity(0)) > 1
         self._wake = Wake()
         # One for the writer's questions, one for those of any other thread.
         self._asker = Asker(self._url, self._wake)
@@ -139,7 +142,7 @@ class MysqlSource:
             place, self._fillings, self._group_bytes, Definitions(server, self._all_collations, self._look, self._read),
             sums=server.sums, again=place.last if again else None, taken_back=taken_back(self.name),
             list_transactions=self._list_transactions, wants_old=self._wants_old,
-            derives=self._cascades == "derive",
+            derives=self._cascades == "derive", aside=self._aside,
         )  # fmt: skip
         self._follower = Follower(wire, stream, self._wake)
         chosen = {name: filling.form.name for name, filling in self._fillings.items()}

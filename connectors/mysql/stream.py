@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from uuid import UUID
 from zlib import crc32
 
+from cdcd.model.change import SchemaChange
 from cdcd.model.group import Cascade, Group, Rows, Transaction, Truncate
 from cdcd.model.table import Table
 from connectors.mysql import events
@@ -18,8 +19,10 @@ from connectors.mysql.fields import Filling
 from connectors.mysql.gtid import Gtid
 from connectors.mysql.history import History
 from connectors.mysql.images import Event, ImageCode
-from connectors.mysql.malformed import malformed, unsupported
+from connectors.mysql.malformed import garbled, malformed, unsupported
+from connectors.mysql.opened import Opened
 from connectors.mysql.position import Domains, Gtids, Last, Place
+from connectors.mysql.spans import Mark, Spans
 from connectors.mysql.tablemap import length, name_of, parse_table_map
 from connectors.mysql.taken_back import Savepoints, TakenBack
 from connectors.mysql.track import Name, Proof, covers, named_by, text_of, track
@@ -62,10 +65,12 @@ class Stream:
         list_transactions: bool = False,
         wants_old: bool = False,
         derives: bool = False,
+        aside: bool = False,
     ) -> None:
         """`sums`: events end with a checksum, until a format description says otherwise. `again`: the transaction
         that the server was asked for once more, though it lies before `place`. `taken_back`: what is known of
-        attempts before this one. `derives`: see Cascades."""
+        attempts before this one. `derives`: see Cascades. `aside`: a process may be forked that decodes too; then rows
+        are in a group once it is `complete`."""
         self.inside = False
         self.file = ""
         self._track = track(place, definitions.server.uuid)
@@ -91,6 +96,7 @@ class Stream:
         self._passed: tuple[Name, Proof] | None = None  # of the one before, for `last`
         self._payload_end = 0
         self._whole = True  # it began in this group
+        self._since: Mark | Transaction = Mark()  # where it begins in the group
         self.acted = False  # foreign keys may have acted in it
         self._savepoints = Savepoints(TakenBack() if taken_back is None else taken_back)
         self._inner: tuple[bytes, int, int] | None = None
@@ -99,10 +105,9 @@ class Stream:
         self._codes: dict[bytes, ImageCode | None] = {}
         self._made: dict[bytes, ImageCode] = {}  # by layout, which each file of the log tells anew
         self._origins: dict[bytes, str] = {}
-        # What the open Rows of the group take.
-        self._group = Group()
-        self._rows: Rows | None = None
-        self._before = 0
+        # The end of the group.
+        self._spans = Spans() if aside else None
+        self._opened = Opened(self._spans)
         self._takers: dict[bytes, tuple[Event, Event, Event]] = {}
 
     @property
@@ -121,6 +126,12 @@ class Stream:
         self._kin = Cascades(self._tables, self._kin.derives)
         self._made.clear()
         self._forget_maps()
+        if self._spans is not None:
+            self._spans.forget()
+
+    def close(self) -> None:
+        if self._spans is not None:
+            self._spans.close()
 
     # --- the loop -------------------------------------------------------------------------------------------------
 
@@ -134,18 +145,24 @@ class Stream:
                 self._track.add(*name)
             self._ahead.clear()
         try:
-            if not self.inside and self._stopped():
-                return "stop"
-            if group.bytes >= (2 * self._bound if self.inside else self._bound):
-                return "full"
-            why = self._packets(wire, group)
-            if why != "dry" or not self.inside:
-                self.put(self._kin.take())
-            return why
-        except (struct.error, IndexError, ValueError, OverflowError) as error:
-            raise malformed(f"an event is cut short or garbled ({error})") from error
+            with garbled():
+                if not self.inside and self._stopped():
+                    return "stop"
+                if group.bytes >= (2 * self._bound if self.inside else self._bound):
+                    return "full"
+                why = self._packets(wire, group)
+                if why != "dry" or not self.inside:
+                    self.put(self._kin.take())
+                return why
+        except Exception:
+            self.complete()  # an error of rows before comes first
+            raise
         finally:
             self._leave(group)
+
+    def complete(self) -> None:
+        """Have all rows that were read in the group."""
+        self._opened.complete()
 
     def _packets(self, wire: Wire, group: Group) -> str:
         why = "inner"
@@ -275,11 +292,11 @@ class Stream:
         self.acted = False
         if self._counts:
             self._whole = True
-            changes = len(self._rows.order) if self._rows else 0
-            self._live = self._savepoints.begin(name, when, changes)
             if self._list_transactions:
-                at = self._before + changes
-                group.transactions.append(Transaction(at, text_of(name), self.place, when * 1_000_000))
+                self._since = Transaction(0, text_of(name), self.place, when * 1_000_000)
+                group.transactions.append(self._since)
+            self._opened.mark(self._since)
+            self._live = self._savepoints.begin(name, when, self._since)
         return False
 
     def _takes(self, name: Name, proof: Proof) -> bool:
@@ -311,27 +328,18 @@ class Stream:
         """The log holds rows that came to nothing, all behind a savepoint: they are taken out of the group again."""
         if self._live and (self.acted or not self._whole):
             raise self._savepoints.read_again(savepoint)
-        if self._live and self._rows is not None:
-            since = self._savepoints.rows(savepoint)
-            for log in reversed(self._rows.order[since:]):
-                log.ops.pop()
-                for its in (log.keys, log.rows, log.olds):
-                    if its:
-                        its.pop()
-            del self._rows.order[since:]
+        if self._live:
+            self._opened.take_back(self._savepoints.place(savepoint))
 
     # --- rows -----------------------------------------------------------------------------------------------------
 
     def _enter(self, group: Group) -> None:
-        if group is not self._group or (group.steps and group.steps[-1] is not self._rows):
+        if self._opened.enter(group):
             self._takers.clear()
             self._whole = self._whole and not self.inside
-            self._group, self._rows, self._before = group, None, group.changes
-            if group.steps and isinstance(last := group.steps[-1], Rows):
-                self._rows, self._before = last, group.changes - len(last.order)
 
     def _leave(self, group: Group) -> None:
-        group.changes = self._before + (len(self._rows.order) if self._rows else 0)
+        group.changes = self._opened.count()
         group.position = None if self.inside else self.place
 
     def _forget_maps(self) -> None:
@@ -357,29 +365,25 @@ class Stream:
             raise malformed("rows without a table map")
         taker = _IGNORED
         if (code := self._codes[table]) is not None:
-            rows = self.open_rows()
-            taker = code.bind(rows.log(code.table, code.form), rows.order)
-            if self._kin.concern(code.table.id):
+            concerned = self._kin.concern(code.table.id)
+            taker = self._opened.taker(code, concerned)
+            if concerned:
                 taker = self._kin.heeding(code, taker, self)
         self._takers[table] = taker
         return taker
 
     def open_rows(self) -> Rows:
-        """Those that take what comes."""
-        if self._rows is None:
-            self._rows = self._group.rows()
-        return self._rows
+        """Those that take what comes, with all that came."""
+        return self._opened.rows()
 
     def put(self, steps: Sequence[Cascade]) -> None:
         """Behind the rows that are there."""
         if steps:
-            self._close_rows()
-            self._group.steps.extend(steps)
+            self._put(steps)
             self.acted = True
 
-    def _close_rows(self) -> None:
-        self._before += len(self._rows.order) if self._rows else 0
-        self._rows = None
+    def _put(self, steps: Sequence[Cascade | Truncate | SchemaChange]) -> None:
+        self._opened.put(steps)
         self._takers.clear()
 
     # --- what comes seldom ----------------------------------------------------------------------------------------
@@ -463,8 +467,8 @@ class Stream:
             self._take_back(None)
             self._commit(group, log_pos)
         elif verb.startswith("SAVEPOINT"):
-            rows = len(self._rows.order) if self._rows else 0
-            self._live = self._savepoints.make(query.text[10:].lower(), rows) and self._counts
+            self._opened.mark(mark := Mark())
+            self._live = self._savepoints.make(query.text[10:].lower(), mark) and self._counts
         elif verb.startswith("ROLLBACK TO"):  # in the log where another table's rows remain
             self._take_back(query.text[12:].lower())
             self._live = self._savepoints.go_back() and self._counts
@@ -481,15 +485,10 @@ class Stream:
         """A statement that is its own transaction, or stands in one; whether it ends the group."""
         if self._name is None:
             return False
+        self.complete()
         name = self._name if self._name[0] is not None else (self.file, log_pos or self._payload_end)
         steps = self._definitions.steps(query, self._tables, name, log_pos)
         if steps:
             self.put(self._kin.take())
-        for step in steps:
-            self._close_rows()
-            if isinstance(step, Truncate):
-                group.truncate(step)
-                self._before += 1
-            else:
-                group.steps.append(step)
+            self._put(steps)
         return any(not isinstance(step, Truncate) for step in steps)

@@ -11,7 +11,11 @@ from __future__ import annotations
 from functools import cache
 
 from cdcd.errors import Transient
+from cdcd.model.group import Transaction
+from connectors.mysql.spans import Mark
 from connectors.mysql.track import Name, text_of
+
+_Place = Mark | Transaction
 
 _END = 1 << 62
 
@@ -37,20 +41,20 @@ class Savepoints:
     def __init__(self, taken_back: TakenBack) -> None:
         self._known = taken_back.known
         self._transaction: tuple[Name, int] = ((None, ""), 0)
-        self._made: dict[str, tuple[int, int]] = {}
-        self._begun = 0
+        self._made: dict[str, tuple[_Place, int]] = {}
+        self._begun: _Place = Mark()
         self._number = 0
 
-    def begin(self, name: Name, when: int, rows: int) -> bool:
-        """`rows`: those of the open Rows that are before it."""
-        self._transaction, self._begun, self._number = (name, when), rows, 0
+    def begin(self, name: Name, when: int, place: _Place) -> bool:
+        """`place`: in the group."""
+        self._transaction, self._begun, self._number = (name, when), place, 0
         if self._made:
             self._made.clear()
         return not self._known or self._counts()
 
-    def make(self, name: str, rows: int) -> bool:
+    def make(self, name: str, place: _Place) -> bool:
         self._number += 1
-        self._made[name] = rows, self._number
+        self._made[name] = place, self._number
         return self._counts()
 
     def go_back(self) -> bool:
@@ -60,11 +64,11 @@ class Savepoints:
     def _counts(self) -> bool:
         return not any(first <= self._number < end for first, end in self._known.get(self._transaction, ()))
 
-    def rows(self, name: str | None) -> int:
-        """Those that are before a savepoint, None: before the transaction."""
+    def place(self, name: str | None) -> _Place:
+        """Of a savepoint, None: of the transaction's beginning."""
         return self._at(name)[0]
 
-    def _at(self, name: str | None) -> tuple[int, int]:
+    def _at(self, name: str | None) -> tuple[_Place, int]:
         return self._made.get(name or "", (self._begun, 0))
 
     def read_again(self, name: str | None) -> Transient:
