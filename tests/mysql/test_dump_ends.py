@@ -120,7 +120,7 @@ def test_two_readers_of_one_name(mysql_db: MySQLDatabase) -> None:
     mysql_db.sql(TABLE)
     with reading(mysql_db) as first, reading(mysql_db) as second:
         mysql_db.sql("INSERT INTO t (id) VALUES (1)")
-        with pytest.raises(SlotInUse, match=r"same server_uuid/server_id") as told:
+        with pytest.raises(SlotInUse, match=r"same server_(uuid/server_)?id") as told:  # MariaDB 11 names the one
             first.events()
         assert "name" in told.value.hint
         assert [event[2][0] for event in second.events()] == ["1"]
