@@ -55,6 +55,7 @@ class TestChanges:
         )
         assert to.rows(ITEMS) == [("1", "third", None), ("2", "moved", None)]
 
+    @pytest.mark.failure("T-FO-1", "TG-08")
     def test_a_cell_that_was_not_sent_stays(self, to: SinkCase, owner: Owner) -> None:
         """T-FO-1: also where the key changes, and changes again in the group."""
         owner.apply(2, item(1, big=BIG), item(2, big=BIG))
@@ -72,6 +73,7 @@ class TestChanges:
         owner.apply(3, Replace(ITEMS, ("1",), changed), Replace(ITEMS, ("1",), left))
         assert to.rows(ITEMS) == [("1", "x", BIG)]
 
+    @pytest.mark.failure("T-FO-2")
     def test_keys_that_change_places(self, to: SinkCase, owner: Owner) -> None:
         """T-FO-2: no bulk order is safe."""
         owner.apply(2, item(1, "one"), item(2, "two"))
@@ -83,6 +85,7 @@ class TestChanges:
         )
         assert to.rows(ITEMS) == [("1", "two", None), ("2", "one", None)]
 
+    @pytest.mark.failure("TG-01")
     def test_unique_values_that_change_places(self, to: SinkCase, owner: Owner) -> None:
         to.add_unique(USERS)
         owner.apply(2, Insert(USERS, ("1", "x")), Insert(USERS, ("2", "y")))
@@ -95,6 +98,7 @@ class TestChanges:
         owner.apply(4, Delete(USERS, ("2",)), Insert(USERS, ("3", "x")))
         assert to.rows(USERS) == [("1", "y"), ("3", "x")]
 
+    @pytest.mark.failure("T-FO-4")
     def test_equal_rows_are_counted(self, to: SinkCase, owner: Owner) -> None:
         """T-FO-4: a delete takes one of equal rows."""
         owner.apply(2, line("a"), line("a"), Delete(LINES, ("a",)), line("a"))
@@ -119,6 +123,7 @@ class TestChanges:
         assert to.rows(ITEMS) == sorted((str(number), "w", None) for number in range(100))
 
 
+@pytest.mark.failure("MY-05")
 def test_what_foreign_keys_did(to: SinkCase) -> None:
     """In its place, by way of a table between, to a key and to a table without one; where a key moves onto another's,
     which moves too. What comes after is left alone."""
@@ -147,6 +152,7 @@ def test_what_foreign_keys_did(to: SinkCase) -> None:
 
 
 class TestStrict:
+    @pytest.mark.failure("TG-07")
     @pytest.mark.parametrize(
         "change",
         [item(1), Replace(ITEMS, ("9",), ("9", "w", None)), Delete(ITEMS, ("9",)), Delete(LINES, ("x",))],
@@ -199,6 +205,7 @@ class TestPieces:
         assert to.rows(ITEMS) == []
         assert owner.again() == 1
 
+    @pytest.mark.failure("PO-03")
     def test_nothing_else_makes_pieces_durable(self, to: SinkCase, owner: Owner) -> None:
         """Control rows have a transaction of their own, or are refused while a source's transaction is half applied."""
         owner.apply(None, item(1))

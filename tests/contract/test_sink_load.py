@@ -47,6 +47,7 @@ class TestLoad:
         owner.again()
         assert states(owner)[HIGH.id] is State.IN
 
+    @pytest.mark.failure("T-PG-7", "T-PG-17")
     def test_only_where_the_snapshot_was_taken(self, to: SinkCase, owner: Owner) -> None:
         """T-PG-7, T-PG-17: once the stream has passed the place, a chunk can not be made right."""
         owner.apply(2)
@@ -79,6 +80,7 @@ class TestLoad:
         assert states(owner)[LOW.id] is State.UNREAD
         assert to.rows(ITEMS) == []
 
+    @pytest.mark.failure("T-PO-9")
     def test_loads_go_side_by_side(self, to: SinkCase, owner: Owner) -> None:
         """T-PO-9: each of three waits, in the middle of its rows, until all have come so far."""
         meeting = threading.Barrier(3, timeout=10)

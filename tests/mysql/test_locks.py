@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 
 import pytest
@@ -18,7 +18,8 @@ from connectors.mysql.source import MysqlSource
 from tests.contract.reading import events, forms
 from tests.contract.reading import read as read_stream
 from tests.mysql.test_snapshots import read
-from tests.mysql.test_source_stream import session
+from tests.mysql.test_source_stream import WITHOUT_GTIDS, session
+from tests.servers.mysql import MySQL
 from tests.servers.mysql_database import MySQLDatabase
 from tests.waiting import wait_until
 
@@ -161,6 +162,20 @@ def test_nobody_is_held_up_behind_a_long_query(table: MySQLDatabase, bound: None
 @pytest.mark.failure("T-MY-1", "T-MY-8", "T-MY-22")
 def test_snapshots_between_many_commits(table: MySQLDatabase) -> None:
     """Each of the rows that are inserted meanwhile is in the snapshot, or comes behind its place, and never both."""
+    between_many_commits(table)
+
+
+@pytest.mark.failure("T-MY-2")
+def test_of_a_server_without_gtids(
+    mysql_servers: Callable[..., MySQL], mysql_on: Callable[..., MySQLDatabase]
+) -> None:
+    """Its log moves on before a commit is seen."""
+    database = mysql_on(mysql_servers("mysql", "without GTIDs", **WITHOUT_GTIDS))
+    database.sql("CREATE TABLE t (id int PRIMARY KEY, a int)")
+    between_many_commits(database)
+
+
+def between_many_commits(table: MySQLDatabase) -> None:
     table.sql("DELETE FROM t", "ALTER TABLE t MODIFY id int AUTO_INCREMENT")
     over = threading.Event()
 

@@ -152,7 +152,7 @@ def test_a_load_is_strict(target: Target) -> None:
         assert len(target.case.rows(ITEMS)) == 100
 
 
-@pytest.mark.failure("T-MT-7", "T-MT-8", "T-MT-9")
+@pytest.mark.failure("T-MT-7", "T-MT-8", "T-MT-9", "TG-09")
 @pytest.mark.parametrize("error", ["deadlock", "time-out"])
 def test_nothing_is_committed_after_an_error_that_voids_the_transaction(target: Target, error: str) -> None:
     owner = target.owner

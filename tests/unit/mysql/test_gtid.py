@@ -63,10 +63,15 @@ def test_the_servers_own_text() -> None:
             GtidSet.parse(wrong)
 
 
+@pytest.mark.failure("PO-04")
 def test_places() -> None:
+    """Numbers are numbers, in names of files too."""
     for place in (Domains.parse("0-1-5,7-2-9"), Offset("binlog.000012", 157)):
         assert place_of(place.to_json(), False) == place
         assert place_of(str(place), isinstance(place, Domains)) == place
-    one, other = Domains.parse("0-1-5"), Domains.parse("0-2-6,7-1-1")
+    one, other = Domains.parse("0-1-9"), Domains.parse("0-2-10,7-1-1")
     assert other.covers(one) and not one.covers(other)
     assert Offset("b.000010", 4).covers(Offset("b.000009", 999))
+    assert Offset("b.1000000", 4).covers(Offset("b.999999", 1 << 40)) and Offset("b.000001", 10).covers(
+        Offset("b.000001", 9)
+    )
