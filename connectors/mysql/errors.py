@@ -15,6 +15,7 @@ from cdcd.errors import (
     CdcdError,
     Conflict,
     Interrupted,
+    LoginRefused,
     OtherServer,
     PoisonRow,
     SlotInUse,
@@ -31,6 +32,7 @@ from cdcd.wake import Wake
 
 _Kind = tuple[type[CdcdError], str]
 
+_LOGIN = "check user and password of the URL, and that the user may come from this host"
 _GRANT = "grant the privilege that is named to cdcd's user"
 _GROUP = (
     "the server's log says why its group refused the transaction: it is larger than "
@@ -41,7 +43,7 @@ BY_NUMBER: dict[int, _Kind] = {
     1040: (Transient, "raise max_connections"),
     1044: (Stopped, _GRANT),
     1047: (Transient, "the node has left its cluster, or takes no queries: SHOW STATUS LIKE 'wsrep%'"),
-    1045: (UsageError, "check user and password of the URL, and that the user may come from this host"),
+    1045: (LoginRefused, _LOGIN),
     1049: (UsageError, "check the database's name in the URL"),
     1048: (PoisonRow, "a column is NOT NULL at the target"),
     1053: (Unreachable, ""),
@@ -79,8 +81,10 @@ BY_NUMBER: dict[int, _Kind] = {
     1526: (PoisonRow, "the table has no partition for it at the target"),
     1644: (PoisonRow, "a trigger at the target refused it"),
     1690: (PoisonRow, ""),
+    1698: (LoginRefused, _LOGIN),
     1792: (Transient, "the server's transaction is read only"),
     1836: (Transient, "the server is read only"),
+    1862: (LoginRefused, "the password has expired: ALTER USER … IDENTIFIED BY …"),
     1927: (Unreachable, ""),
     1969: (Transient, "somebody's max_statement_time ended the statement"),
     2003: (Unreachable, ""),
