@@ -40,15 +40,19 @@ class Aside:
         """`work`, there: a request → its answer; b"" where it raised. OSError where there can be no such process."""
         requests, self._out = os.pipe()
         self._in, answers = os.pipe()
-        os.set_blocking(self._in, False)
-        fcntl.fcntl(self._in, fcntl.F_SETPIPE_SZ, _PIPE)
-        self.room = fcntl.fcntl(self._out, fcntl.F_SETPIPE_SZ, _PIPE) // QUEUED - 2 * _PAGE
         self._came = bytearray()
         # No handler of ours may run there: signals stay blocked in it, for good.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         try:
+            fcntl.fcntl(self._in, fcntl.F_SETPIPE_SZ, _PIPE)
+            self.room = fcntl.fcntl(self._out, fcntl.F_SETPIPE_SZ, _PIPE) // QUEUED - 2 * _PAGE
+            os.set_blocking(self._in, False)
             if (pid := os.fork()) == 0:
                 _serve(work, requests, answers)
+        except OSError:
+            os.close(self._in)
+            os.close(self._out)
+            raise
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
             os.close(requests)
