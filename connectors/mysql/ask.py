@@ -12,7 +12,7 @@ import pymysql
 from cdcd.errors import Interrupted
 from cdcd.wake import Wake
 from connectors.mysql.connect import connect
-from connectors.mysql.errors import translate
+from connectors.mysql.errors import at_source
 from connectors.mysql.login import Connection, cut
 
 Rows = list[tuple[Any, ...]]
@@ -41,7 +41,7 @@ class Asker:
                 self._drop()
                 if self._wake.is_set:
                     raise Interrupted("told to stop") from error
-                raise translate(error) from error
+                raise at_source(error) from error
             except BaseException:
                 self._drop()
                 raise

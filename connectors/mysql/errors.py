@@ -121,6 +121,8 @@ PURGED = (
 UNKNOWN = 1105
 """What has no number of its own."""
 
+NO_SUCH_TABLE = 1146
+
 ENDED = (1236, 4052)
 """The end of a dump; MariaDB has a number of its own for the reader that took another's place."""
 
@@ -193,12 +195,20 @@ def translate(error: BaseException, **where: object) -> CdcdError:
     return CdcdError(f"{type(error).__name__}: {error}", why="", hint="", **where)
 
 
+def at_source(error: BaseException, **where: object) -> CdcdError:
+    """As `translate`. Of a table that is gone the log tells whoever goes on with it, so that is no reason to stop."""
+    ours = translate(error, **where)
+    if ours.where.get("errno") != NO_SUCH_TABLE:
+        return ours
+    return Transient(ours.what, why="it was dropped or renamed while we looked at it", hint="", **ours.where)
+
+
 @contextmanager
 def translating(wake: Wake | None = None, **where: object) -> Iterator[None]:
-    """Errors of PyMySQL and of sockets leave the block as ours: Interrupted, where that is why."""
+    """Errors of PyMySQL and of sockets at a source leave the block as ours: Interrupted, where that is why."""
     try:
         yield
     except (pymysql.err.MySQLError, OSError) as error:
         if wake is not None and wake.is_set:
             raise Interrupted("told to stop") from error
-        raise translate(error, **where) from error
+        raise at_source(error, **where) from error

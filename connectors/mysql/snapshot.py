@@ -17,7 +17,7 @@ from cdcd.rows import RowForm
 from cdcd.wake import Wake
 from connectors.mysql.ask import rows
 from connectors.mysql.copy_out import RowCode, copy_out
-from connectors.mysql.errors import translating
+from connectors.mysql.errors import NO_SUCH_TABLE, translating
 from connectors.mysql.fields import choose
 from connectors.mysql.login import Connection, cut, drop
 from connectors.mysql.names import quote, quote_table
@@ -32,7 +32,7 @@ PATIENCE = 3600.0
 
 BEGIN = "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY"
 
-_NO_SUCH_TABLE, _TOO_LARGE = 1146, 1301
+_TOO_LARGE = 1301
 _AUTO = re.compile(r" AUTO_INCREMENT=\d+")
 
 Connect = Callable[[], Connection]
@@ -82,7 +82,7 @@ class MysqlSnapshot:
                 self._verify(table)
         except CdcdError as error:
             self._give_up(reader)
-            if error.where.get("errno") == _NO_SUCH_TABLE:
+            if error.where.get("errno") == NO_SUCH_TABLE:
                 raise SnapshotLost("the table is gone", table=table.id) from error
             raise
         except BaseException:

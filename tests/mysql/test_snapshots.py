@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 import pytest
 
-from cdcd.errors import SnapshotLost
+from cdcd.errors import SnapshotLost, Transient
 from cdcd.model.chunk import Chunk
 from cdcd.model.position import Checkpoint
 from connectors.memory import form as text_form
@@ -51,6 +51,21 @@ def test_a_table_that_is_not_what_it_was_is_not_read(mysql_db: MySQLDatabase) ->
             mysql_db.sql("SET SESSION lock_wait_timeout = 5", action)
             with pytest.raises(SnapshotLost):
                 read(source, snapshot)
+
+
+def test_a_table_that_is_gone_is_no_reason_to_stop(mysql_db: MySQLDatabase) -> None:
+    """Whatever is asked of it: the log tells what has become of it."""
+    mysql_db.sql("CREATE TABLE t (id int PRIMARY KEY)", "INSERT INTO t VALUES (1)")
+    with closing(MysqlSource(mysql_db.url, "gone")) as source:
+        tables = source.tables()
+        mysql_db.sql("DROP TABLE t")
+        asked: list[Callable[[], object]] = [
+            lambda: source.bounds(tables[0], 1), lambda: source.objects(tables), lambda: source.structure(tables),
+        ]  # fmt: skip
+        for ask in asked:
+            with pytest.raises(Transient, match="doesn't exist"):
+                ask()
+        assert not source.snapshot(tables).tables
 
 
 @pytest.mark.failure("T-MY-12")
