@@ -7,7 +7,7 @@ import json
 import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -104,9 +104,9 @@ def beside(pid: int) -> list[int]:
     ours = Path(f"/proc/{pid}/cmdline").read_bytes()
     found = []
     for task in Path(f"/proc/{pid}/task").glob("*/children"):
-        for child in task.read_text().split():
-            if Path(f"/proc/{child}/cmdline").read_bytes() == ours:
-                found.append(int(child))
+        with suppress(FileNotFoundError, ProcessLookupError):  # a thread or a child has ended meanwhile
+            children = [int(child) for child in task.read_text().split()]
+            found += [child for child in children if Path(f"/proc/{child}/cmdline").read_bytes() == ours]
     return found
 
 
