@@ -29,10 +29,12 @@ def shown(target: Database, table: str, columns: Sequence[str], where: str = "tr
     return [list(row) for row in found]
 
 
+@pytest.mark.failure("MY-06")
 @pytest.mark.timeout(180)
 def test_every_value_arrives_by_load_and_by_stream(
     mysql_db: MySQLDatabase, target_db: Database, cdcd: Cdcd
 ) -> None:
+    """The server, this machine and the target are each in a zone of their own."""
     cases, packed = zoo.cases(mysql_db.server.product), zoo.packed(mysql_db.server.product)
     lenient = [*SESSION[:1], "SET sql_mode = ''"]  # index 0 of an enum is what a bad value becomes
     mysql_db.sql(*lenient, *zoo.tables(list(cases)), *zoo.fill(cases), "INSERT INTO heap SELECT * FROM zoo")
@@ -57,7 +59,7 @@ def test_every_value_arrives_by_load_and_by_stream(
         wait_until(lambda: target_db.sql(text) == [(rows,)] or not daemon.running, 30, "the stream")
         assert daemon.running, daemon.text()
 
-    daemon = cdcd(*arguments(mysql_db, target_db))
+    daemon = cdcd(*arguments(mysql_db, target_db), environment={"TZ": "America/New_York"})
     daemon.wait_said("consistent", 60)
     check("zoo", "true")
     check("heap", "true")
