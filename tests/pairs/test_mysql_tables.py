@@ -63,20 +63,25 @@ def test_tables_that_come_and_go(mysql_db: MySQLDatabase, target_db: Database, c
         known = target_db.sql("SELECT to_regclass(%s) IS NOT NULL", f"{mysql_db.name}.{name}") == [(True,)]
         return int(target_db.sql(f"SELECT count(*) FROM {mysql_db.name}.{name}")[0][0]) if known else 0
 
+    def until(done: Callable[[], bool], what: str) -> None:
+        try:
+            wait_until(lambda: done() or not daemon.running, what=what)
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{daemon.text()[-3000:]}") from None
+
     make("g")
     daemon = cdcd(*arguments(mysql_db, target_db))
     with writing(mysql_db):
-        wait_until(lambda: count("g") > 5, what="the table that was there")
+        until(lambda: count("g") > 5, "the table that was there")
         make("l")
         make("b")
-        wait_until(lambda: (count("l") > 5 and count("b") > 5) or not daemon.running, what="those that came")
+        until(lambda: count("l") > 5 and count("b") > 5, "those that came")
         mysql_db.sql("DROP TABLE l")
         daemon.wait_said("a table is not carried any more")
         assert count("l") > 5  # its rows stay, until somebody takes them away
         target_db.sql(f"TRUNCATE {mysql_db.name}.l")
         make("l")
-        wait_until(lambda: count("l") > 5 or not daemon.running, what="the table that was made again")
-    wait_until(lambda: all(same(mysql_db, target_db, name, "k n") for name in COLLATIONS) or not daemon.running,
-               what="both to be equal")  # fmt: skip
+        until(lambda: count("l") > 5, "the table that was made again")
+    until(lambda: all(same(mysql_db, target_db, name, "k n") for name in COLLATIONS), "both to be equal")
     assert daemon.running, daemon.text()[-3000:]
     daemon.stop()

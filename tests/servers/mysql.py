@@ -91,10 +91,15 @@ class MySQL:
             run.give(self.data)
         done = subprocess.run(
             command, cwd=self.directory, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
-            **run.credentials(),
+            env=self._environment, **run.credentials(),
         )  # fmt: skip
         if done.returncode != 0:
             raise RuntimeError(f"{self.product} was not made: {(done.stdout + done.stderr)[-2000:]}")
+
+    @property
+    def _environment(self) -> dict[str, str]:
+        """A server that starts deletes the temporary tables of servers before it, in a directory that others may share."""
+        return {**os.environ, "TMPDIR": str(self.directory)}
 
     def _make_admin(self) -> None:
         with self._local() as cursor:
@@ -135,7 +140,7 @@ class MySQL:
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 command, cwd=self.directory, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                start_new_session=True, **run.credentials(),
+                start_new_session=True, env=self._environment, **run.credentials(),
             )  # fmt: skip
         run.own_processes.add(self.process.pid)
 
