@@ -98,7 +98,7 @@ class MySQL:
 
     @property
     def _environment(self) -> dict[str, str]:
-        """A server that starts deletes the temporary tables of servers before it, in a directory that others may share."""
+        """A server that starts deletes the temporary tables that servers before it have left, and those of others too."""
         return {**os.environ, "TMPDIR": str(self.directory)}
 
     def _make_admin(self) -> None:
