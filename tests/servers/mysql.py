@@ -98,7 +98,7 @@ class MySQL:
 
     @property
     def _environment(self) -> dict[str, str]:
-        """A server that starts deletes the temporary tables that servers before it have left, and those of others too."""
+        """A server that starts deletes the temporary tables that it finds, those of other servers too."""
         return {**os.environ, "TMPDIR": str(self.directory)}
 
     def _make_admin(self) -> None:
