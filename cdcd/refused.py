@@ -2,11 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import TypeVar
 
 from cdcd.errors import Fenced, StateRefused, Transient, UsageError
 from cdcd.model.chunk import Chunk
 from cdcd.model.table import Table
+
+T = TypeVar("T")
+
+
+def as_written(table: str, make: Callable[[], T]) -> T:
+    """What a row of cdcd.`table` holds, as ours: somebody may have written into it, or storage may be damaged (PO-07).
+    """
+    try:
+        return make()
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise StateRefused(
+            f"a row of cdcd.{table} at the target is not as cdcd writes it",
+            why=f"{type(error).__name__}: {error}",
+            hint="restore the target, cdcd's own tables included, from one backup; or `cdcd drop` and begin a new one",
+        ) from None
 
 
 def fenced(pipeline: str) -> Fenced:

@@ -13,7 +13,7 @@ from tests import failures
 from tests.servers import run
 from tests.waiting import wait_until
 
-pytest_plugins = ["tests.fix_servers", "tests.fix_mysql", "tests.fix_proxy", "tests.fix_daemon"]
+pytest_plugins = ["tests.fix_servers", "tests.fix_mysql", "tests.fix_proxy", "tests.fix_daemon", "tests.fix_disk"]
 
 # A deadline would time the machine, which runs other tests and servers beside.
 hypothesis.settings.register_profile(

@@ -18,7 +18,7 @@ from cdcd.log import get_logger
 from cdcd.model.chunk import Chunk, State
 from cdcd.model.position import Identity
 from cdcd.model.table import Table
-from cdcd.refused import fenced
+from cdcd.refused import as_written, fenced
 from connectors.mysql import control
 from connectors.mysql.sessions import Session
 
@@ -132,9 +132,9 @@ def look(session: Session, pipeline: str) -> tuple[Claim, str | None]:
     stored = session.row("SELECT checkpoint FROM cdcd.checkpoints WHERE pipeline = %s AND scope = ''", pipeline)
     found = Claim(
         epoch=epoch,
-        checkpoint=json.loads(stored[0]) if stored else None,
-        identity=Identity.from_json(json.loads(source)) if source else None,
-        intent=json.loads(intent),
+        checkpoint=as_written("checkpoints", lambda: {**json.loads(stored[0])} if stored else None),
+        identity=as_written("epochs", lambda: Identity.from_json(json.loads(source)) if source else None),
+        intent=as_written("epochs", lambda: {**json.loads(intent)}),
         tables=read_tables(session, pipeline),
         chunks=read_chunks(session, pipeline),
         finished=bool(finished),
@@ -149,7 +149,7 @@ def finished(session: Session, pipeline: str) -> bool:
 
 def read_tables(session: Session, pipeline: str) -> dict[str, Table]:
     rows = session.rows("SELECT definition FROM cdcd.tables WHERE pipeline = %s ORDER BY table_id", pipeline)
-    tables = (Table.from_json(json.loads(definition)) for (definition,) in rows)
+    tables = as_written("tables", lambda: [Table.from_json(json.loads(definition)) for (definition,) in rows])
     return {table.id: table for table in tables}
 
 
@@ -159,7 +159,8 @@ SELECT table_id, number, place, state, `rows`, bytes FROM cdcd.chunks WHERE pipe
 
 
 def read_chunks(session: Session, pipeline: str) -> list[Chunk]:
-    return [_chunk(*row) for row in session.rows(_CHUNKS, pipeline)]
+    rows = session.rows(_CHUNKS, pipeline)
+    return as_written("chunks", lambda: [_chunk(*row) for row in rows])
 
 
 def _chunk(table: str, number: int, place: str, state: str, rows: int, size: int) -> Chunk:

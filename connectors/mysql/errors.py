@@ -48,6 +48,7 @@ BY_NUMBER: dict[int, _Kind] = {
     1048: (PoisonRow, "a column is NOT NULL at the target"),
     1053: (Unreachable, ""),
     1062: (Conflict, "a row with this key is at the target already"),
+    1114: (Transient, "make room on the server's disk"),
     1142: (Stopped, _GRANT),
     1143: (Stopped, _GRANT),
     1152: (Unreachable, ""),

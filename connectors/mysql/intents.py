@@ -23,7 +23,7 @@ from cdcd.log import get_logger
 from cdcd.model.change import SchemaChange
 from cdcd.model.chunk import Chunk, State
 from cdcd.model.table import Table
-from cdcd.refused import fenced
+from cdcd.refused import as_written, fenced
 from connectors.mysql.alter import plan_changes, verify
 from connectors.mysql.claim import to_text
 from connectors.mysql.digest import clone_of, comment, digest, wanted
@@ -216,7 +216,7 @@ def store_changes(session: Session, pipeline: str, changes: Sequence[SchemaChang
 
 def read_intent(session: Session, pipeline: str) -> Intent | None:
     row = session.row("SELECT intent FROM cdcd.intents WHERE pipeline = %s", pipeline)
-    return from_json(json.loads(row[0])) if row else None
+    return as_written("intents", lambda: from_json(json.loads(row[0]))) if row else None
 
 
 # --- as stored -------------------------------------------------------------------------------------------------------

@@ -26,6 +26,7 @@ from cdcd.skipped import Skips
 from connectors.mysql import claim as claims
 from connectors.mysql import control, side
 from connectors.mysql.check_target import check_target
+from connectors.mysql.cycle import readers
 from connectors.mysql.ddl import PRODUCTS, make_tables, plan_tables, read_collations
 from connectors.mysql.dialect import Dialect
 from connectors.mysql.finish import build
@@ -136,7 +137,8 @@ class MysqlSink:
             return check_target(session, tables, self._policy)
 
     def read_by(self) -> set[str]:
-        return set()
+        with self._sessions.brief() as session:
+            return readers(session)
 
     def adopt(self, objects: Sequence[Statement]) -> tuple[list[Statement], list[NotCarried]]:
         with self._sessions.brief() as session:

@@ -32,6 +32,7 @@ from connectors.mysql.catalogue import read_tables
 from connectors.mysql.check import check_source, left_out
 from connectors.mysql.collations import Collations, read_collations
 from connectors.mysql.connect import connect, parse
+from connectors.mysql.cycle import writers
 from connectors.mysql.definitions import Definitions
 from connectors.mysql.dump import start_dump
 from connectors.mysql.fields import Filling, choose
@@ -100,7 +101,7 @@ class MysqlSource:
         return self._server.identity
 
     def written_by(self, tables: Sequence[Table]) -> Collection[str]:
-        return ()
+        return writers(self._side_asker, tables)
 
     def tables(self, wanted: Sequence[str] | None = None) -> list[Table]:
         server = self._server

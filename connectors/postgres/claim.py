@@ -6,23 +6,21 @@ raised, which waits for a commit in flight; then everything is read, in that sam
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 from cdcd.contracts import Claim
-from cdcd.errors import CdcdError, StateRefused, Transient
+from cdcd.errors import CdcdError, Transient
 from cdcd.log import get_logger
 from cdcd.model.chunk import Chunk, State
 from cdcd.model.position import Identity
 from cdcd.model.table import Table
-from cdcd.refused import fenced
+from cdcd.refused import as_written, fenced
 from connectors.postgres import control
 from connectors.postgres.sessions import Session
 
 log = get_logger("postgres.claim")
 
-T = TypeVar("T")
 
 _LOCK_NOT_AVAILABLE = "55P03"
 
@@ -132,24 +130,12 @@ def _raise_and_read(session: Session, pipeline: str, owner: str, take_over: bool
     return Claim(
         epoch=epoch,
         checkpoint=stored[0] if stored else None,
-        identity=_read("epochs", lambda: None if source is None else Identity.from_json(source)),
-        intent=_read("epochs", lambda: {**intent}),
+        identity=as_written("epochs", lambda: None if source is None else Identity.from_json(source)),
+        intent=as_written("epochs", lambda: {**intent}),
         tables=read_tables(session, pipeline),
         chunks=read_chunks(session, pipeline),
         finished=finished,
     )
-
-
-def _read(table: str, make: Callable[[], T]) -> T:
-    """What a control row holds, as ours: somebody may have written into it, or storage may be damaged (PO-07)."""
-    try:
-        return make()
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise StateRefused(
-            f"a row of cdcd.{table} at the target is not as cdcd writes it",
-            why=f"{type(error).__name__}: {error}",
-            hint="restore the target, the schema cdcd included, from one backup; or `cdcd drop` and begin a new one",
-        ) from None
 
 
 def finished(session: Session, pipeline: str) -> bool:
@@ -161,7 +147,7 @@ def read_tables(session: Session, pipeline: str) -> dict[str, Table]:
     rows = session.rows(
         'SELECT definition FROM cdcd.tables WHERE pipeline = %s ORDER BY table_id COLLATE "C"', (pipeline,)
     )
-    tables = _read("tables", lambda: [Table.from_json(definition) for (definition,) in rows])
+    tables = as_written("tables", lambda: [Table.from_json(definition) for (definition,) in rows])
     return {table.id: table for table in tables}
 
 
@@ -173,7 +159,7 @@ WHERE pipeline = %s ORDER BY table_id COLLATE "C", number
 
 def read_chunks(session: Session, pipeline: str) -> list[Chunk]:
     rows = session.rows(_CHUNKS, (pipeline,))
-    return _read("chunks", lambda: [_chunk(*row) for row in rows])
+    return as_written("chunks", lambda: [_chunk(*row) for row in rows])
 
 
 def _chunk(
