@@ -19,7 +19,7 @@ from cdcd.model.table import Table
 from cdcd.rows import RowForm
 from connectors.jsonlines.form import row_form
 from connectors.jsonlines.lines import Lines, end_of_line
-from connectors.jsonlines.outlet import Outlet
+from connectors.jsonlines.outlet import Outlet, gathered
 
 FACTS = SinkFacts(
     exactly_once=False, folds=False, wants_old=True, lists_transactions=True, keeps_state=False, light=True
@@ -127,9 +127,7 @@ class JsonLinesSink:
 
     def apply(self, group: Group, checkpoint: Checkpoint | None) -> Ticket | None:
         """Written and flushed on return, pieces too."""
-        lines = self._lines.of(group)
-        if lines:
-            self._outlet.write(b"".join(lines))
+        self._outlet.write(*gathered(self._lines.of(group)))
         for change in group.schema_changes:
             self._change(change)
         for chunk in group.unread:
