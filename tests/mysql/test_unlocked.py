@@ -13,7 +13,7 @@ import pytest
 
 from cdcd.engine.options import Options
 from cdcd.engine.task import Task
-from cdcd.errors import Transient, Unreachable
+from cdcd.errors import Stopped, Transient, Unreachable
 from cdcd.model.group import Group
 from cdcd.model.selection import Selection
 from connectors.mysql import ask, begin, locks, server, unlocked
@@ -152,7 +152,7 @@ def stored(end: End) -> Mapping[str, Any]:
         return checkpoint
 
 
-@pytest.mark.failure("T-MY-1", "T-MY-8")
+@pytest.mark.failure("T-MY-1", "T-MY-8", "SN-04")
 @pytest.mark.timeout(90)
 def test_what_is_committed_meanwhile_is_made_so(
     database: MySQLDatabase, end: End, url: str, monkeypatch: pytest.MonkeyPatch
@@ -166,6 +166,44 @@ def test_what_is_committed_meanwhile_is_made_so(
     task(database, url, end, failed, until="caught-up").run()
     assert len(failed) == 1 and end.rows() == list(database.sql(ROWS))
     assert "window" not in stored(end)
+
+
+class Breaking:
+    """A sink that is gone for good once it has written some chunks."""
+
+    def __init__(self, sink: Any, chunks: int) -> None:
+        self._sink = sink
+        self._chunks = chunks
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._sink, name)
+
+    def load(self, *given: Any) -> Any:
+        self._chunks -= 1
+        if self._chunks < 0:
+            raise Stopped("the target is gone for good")
+        return self._sink.load(*given)
+
+
+@pytest.mark.failure("SN-06")
+@pytest.mark.timeout(90)
+def test_a_load_goes_on_where_it_broke_off(database: MySQLDatabase, end: End) -> None:
+    """Under another snapshot: what is in is not read again."""
+    options: dict[str, Any] = {"chunk_bytes": 4 << 10, "idle_seconds": 0.1, "loaders": 1, "until": "caught-up"}
+
+    def connect() -> tuple[Any, Any]:
+        return MysqlSource(database.url, end.name), Breaking(end.sink(), 3)
+
+    first = Task(Options(end.name, selection=Selection((f"{database.name}.*",)), **options), connect)
+    with pytest.raises(Stopped, match="gone for good"):
+        first.run()
+    total, rows = first.progress.chunks_total, first.progress.load_rows
+    assert first.progress.chunks_in == 3 < total and rows > 0
+    database.sql(*changes(1))
+    second = task(database, database.url, end, until="caught-up")
+    second.run()
+    assert end.rows() == list(database.sql(ROWS))
+    assert second.progress.load_rows < 920 - rows
 
 
 @pytest.mark.failure("T-MY-9")

@@ -149,3 +149,25 @@ def test_a_pipeline_back_beside_the_one_there(
         assert "PIPELINE-CYCLE" in found(source, target)
         daemon.stop()
         assert "PIPELINE-CYCLE" not in found(source, target)
+
+
+@pytest.mark.failure("TG-13")
+def test_a_restored_target_is_brought_up_again(
+    mysql_servers: Callable[..., MySQL], mysql_on: Callable[..., MySQLDatabase], cdcd: Callable[..., Daemon]
+) -> None:
+    """Its place goes back with its rows, and what came since comes again."""
+    first, second = (mysql_on(mysql_servers(product)) for product in ("mysql", "mariadb"))
+    first.sql("CREATE TABLE t (id int PRIMARY KEY, v varchar(9))", "INSERT INTO t VALUES (1, 'a'), (2, 'a'), (3, 'a')")
+    ends = ["--from", first.url, "--to", second.target_url, "--name", first.name]
+    cdcd("run", *ends, "--until", "caught-up").wait(0)
+    there = [f"cdcd.{name}" for name in ("epochs", "checkpoints", "tables", "chunks")] + [f"`{second.name}`.t"]
+    for number, name in enumerate(there):
+        second.admin(f"CREATE TABLE kept_{number} AS SELECT * FROM {name}")
+    first.sql("UPDATE t SET v = 'b' WHERE id = 1", "DELETE FROM t WHERE id = 2", "INSERT INTO t VALUES (10, 'c')")
+    cdcd("run", *ends, "--until", "caught-up").wait(0)
+    for number, name in enumerate(there):
+        second.admin(f"DELETE FROM {name}")
+        second.admin(f"INSERT INTO {name} SELECT * FROM kept_{number}")
+    assert second.sql("SELECT COUNT(*) FROM t WHERE v = 'a'") == [(3,)]
+    cdcd("run", *ends, "--until", "caught-up").wait(0)
+    assert second.sql("SELECT * FROM t ORDER BY id") == first.sql("SELECT * FROM t ORDER BY id")

@@ -101,6 +101,7 @@ PERMISSIVE = (*SESSION[:1], "SET sql_mode = 'ALLOW_INVALID_DATES'")
 EXCEPTIONS = "SELECT table_id, key::text, error FROM cdcd.exceptions ORDER BY 2"
 
 
+@pytest.mark.failure("TG-06")
 @pytest.mark.timeout(240)
 def test_what_the_target_has_no_value_for_is_refused_by_name(
     mysql_db: MySQLDatabase, target_db: Database, cdcd: Cdcd

@@ -130,6 +130,7 @@ def structure(database: MySQLDatabase) -> list[list[tuple[Any, ...]]]:
     return [list(database.server.execute(query, database.name)) for query in (COLUMNS, KEYS, REFERRING)]
 
 
+@pytest.mark.failure("TG-15")
 @pytest.mark.timeout(240)
 def test_the_other_product(
     mysql_db: MySQLDatabase,
