@@ -311,7 +311,9 @@ class Attempt:
             self._evolve.resolve(group)
         checkpoint = None
         if group.position is not None:
-            checkpoint = self._stored.moved(group.position).opened(high, {one.table for one in self._ledger.unread})
+            checkpoint = self._stored.moved(group.position)
+            if high is not None:
+                checkpoint = checkpoint.opened(high, {one.table for one in self._ledger.unread})
         try:
             ticket = self._sink.apply(group, checkpoint)
         except PoisonRow as error:

@@ -46,18 +46,16 @@ def begin_snapshot(
                 for reader in readers:
                     rows(reader, BEGIN)
                 place, made = read_head(locker, server), identities(locker, there)
-                now = _there(locker, server, there)
-                rows(locker, "UNLOCK TABLES")
             else:
                 if why := why_not(locker, server, there):
                     barred.why += f". Without a lock: {why}"
                     raise barred
                 log.warning("a snapshot is begun without a lock", why=barred.why)
                 place, high, made = begin_without(locker, server, there, readers, wake)
-                now = _there(locker, server, there)
+            shapes = {table.id: table for table in _there(locker, server, there)}
+            rows(locker, "UNLOCK TABLES")  # those that are held
         opened.clear()
         drop(locker)
-        shapes = {table.id: table for table in now}
         return MysqlSnapshot(
             place, readers, made, connect, shapes, read, lambda connection: read_head(connection, server), high
         )

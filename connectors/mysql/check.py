@@ -81,7 +81,7 @@ def _rights(asker: Asker, server: Server) -> Iterator[Finding]:
         yield finding("MY-REPLICATION", "the user may not read the log", error.what,
                       "GRANT REPLICATION SLAVE ON *.* TO …")  # fmt: skip
     finally:
-        asker.close()
+        asker.close()  # or it would be listed as a replica for as long as we run
 
 
 def _tables(asker: Asker, tables: Sequence[Table]) -> Iterator[Finding]:

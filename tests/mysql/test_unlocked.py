@@ -96,15 +96,22 @@ class End:
         self.database.sql(text.format(where))
 
 
-class Failing:
-    """A sink that fails once before a group of changes to what is not settled yet."""
+class Through:
+    """A sink as it is, but for what is said otherwise."""
 
-    def __init__(self, sink: Any, failed: list[Group]) -> None:
+    def __init__(self, sink: Any) -> None:
         self._sink = sink
-        self._failed = failed
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._sink, name)
+
+
+class Failing(Through):
+    """A sink that fails once before a group of changes to what is not settled yet."""
+
+    def __init__(self, sink: Any, failed: list[Group]) -> None:
+        super().__init__(sink)
+        self._failed = failed
 
     def apply(self, group: Group, checkpoint: Any) -> Any:
         if group.unsettled and group.changes and not self._failed:
@@ -168,15 +175,12 @@ def test_what_is_committed_meanwhile_is_made_so(
     assert "window" not in stored(end)
 
 
-class Breaking:
+class Breaking(Through):
     """A sink that is gone for good once it has written some chunks."""
 
     def __init__(self, sink: Any, chunks: int) -> None:
-        self._sink = sink
+        super().__init__(sink)
         self._chunks = chunks
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._sink, name)
 
     def load(self, *given: Any) -> Any:
         self._chunks -= 1

@@ -145,17 +145,19 @@ class MySQL:
         run.own_processes.add(self.process.pid)
 
     def _answers(self) -> bool:
-        assert self.process is not None
-        if self.process.poll() is not None:
+        if not self.running:
             raise StopIteration
         try:
-            # First without PyMySQL, which forgets to close a socket that it could not connect.
-            with socket.socket(socket.AF_UNIX) as probe:
-                probe.connect(str(self.socket))
+            self._knock()
             with self._local():
                 return True
         except (OSError, pymysql.err.OperationalError):
             return False
+
+    def _knock(self) -> None:
+        """First without PyMySQL, which forgets to close a socket that it could not connect."""
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.connect(str(self.socket))
 
     @property
     def running(self) -> bool:

@@ -13,8 +13,6 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-import pymysql
-
 from tests.servers.mysql import MySQL
 from tests.servers.mysql_binaries import CONTAINED, WANTED
 from tests.servers.postgres import free_port
@@ -56,16 +54,9 @@ class Contained(MySQL):
         except StopIteration:
             raise RuntimeError(f"the server ended while it started: {self.log_text()[-3000:]}") from None
 
-    def _answers(self) -> bool:
-        if not self.running:
-            raise StopIteration
-        try:
-            with socket.create_connection((self.host, self.port), 1):  # which the one that makes the data does not take
-                pass
-            with self._local():
-                return True
-        except (OSError, pymysql.err.OperationalError):
-            return False
+    def _knock(self) -> None:
+        """Where the server that makes the data does not listen."""
+        socket.create_connection((self.host, self.port), 1).close()
 
     @property
     def running(self) -> bool:
