@@ -35,7 +35,7 @@ from connectors.mysql.statements import (
     effects,
 )  # fmt: skip
 from connectors.mysql.tokens import Dialect, NotUnderstood
-from connectors.mysql.track import track
+from connectors.mysql.track import passed
 from connectors.mysql.types import native_of
 
 Step = SchemaChange | Truncate
@@ -196,7 +196,7 @@ class Definitions:
 
     def _past(self, steps: Sequence[Step], tables: Mapping[str, Table], name: tuple[Any, Any]) -> Iterator[Step]:
         """A chunk that was read behind the statement may hold what it made already (T-MY-12)."""
-        past = {id for id in tables if (place := self._read.get(id)) is not None and track(place).holds(*name)}
+        past = {id for id in tables if (place := self._read.get(id)) is not None and passed(place, name)}
         for step in steps:
             if isinstance(step, SchemaChange) and step.new is not None and step.old.id in past:
                 past.add(step.new.id)

@@ -21,6 +21,7 @@ HEARTBEAT = 10
 
 _ERROR = 0xFF
 _REGISTER, _DUMP, _DUMP_GTID = 0x15, 0x12, 0x1E
+_BEGIN, _FURTHEST = 4, 0xFFFFFFFF  # of places in a file
 _ANNOTATE = 2  # MariaDB: what else it calls an event of its own is left out for us
 
 
@@ -34,9 +35,12 @@ def start_dump(
 ) -> tuple[Wire, bool]:
     """Have the server send its log from the place on; the wire, and whether it begins with the last transaction
     before the place, which shows that its history is ours."""
-    if isinstance(place, Offset) and (begin := place.without_last()) is not None:
-        return _start(connect(), wake, server, name, begin, purged)[0], True
-    if isinstance(place, Domains) and (earlier := place.without_last(server.uuid)) is not None:
+    earlier: Place | None = None
+    if isinstance(place, Offset):
+        earlier = place.without_last()
+    elif isinstance(place, Domains):
+        earlier = place.without_last(server.uuid)
+    if earlier is not None:
         wire, _ = _start(connect(), wake, server, name, earlier, purged)
         if wire.upcoming(60) != _ERROR:
             return wire, True
@@ -65,7 +69,9 @@ def _start(
             wire.command(_dump_gtid(name, known))
         else:
             again = False
-            file, at = (place.file, place.at) if isinstance(place, Offset) else ("", 4)
+            file, at = (place.file, place.at) if isinstance(place, Offset) else ("", _BEGIN)
+            # Where it needs more than its four bytes, all of the file comes, of which what was passed is passed over.
+            at = at if at <= _FURTHEST else _BEGIN
             wire.command(struct.pack("<BIHI", _DUMP, at, 0, server_id(name)) + file.encode())
     except BaseException:
         wire.close()

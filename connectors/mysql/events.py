@@ -31,6 +31,9 @@ SILENT = frozenset(
 )
 """Events that change no row. A statement that INTVAR, RAND and USER_VAR belong to is seen as such."""
 
+MADE_UP = frozenset({ROTATE, FORMAT, HEARTBEAT, HEARTBEAT_V2, GTID_LIST})
+"""Events that a server may make up for its reader, and which then stand nowhere in a file."""
+
 IGNORABLE_FLAG = 0x80
 CRC32 = 1
 
@@ -225,6 +228,14 @@ def inflated(data: bytes) -> bytes:
     if len(made) != whole:
         raise malformed("a compressed event of another length")
     return made
+
+
+def inflated_rows(kind: int, body: bytes) -> bytes:
+    """A rows event from where its number of columns stands, of one whose rows are compressed, and nothing else."""
+    start = 8 + (int.from_bytes(body[8:10], "little") if kind >= WRITE else 0)
+    count, at = length(body, start)
+    at += (count + 7) // 8 * (2 if kind in (UPDATE, UPDATE_V1) else 1)
+    return body[start:at] + inflated(body[at:])
 
 
 def gtid_list(body: bytes) -> Iterator[tuple[int, int, int]]:

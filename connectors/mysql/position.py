@@ -109,9 +109,9 @@ class Offset:
         return (self.number, self.at) >= (other.number, other.at)
 
     def without_last(self) -> Offset | None:
-        """The place before its last transaction, where that is known."""
-        file, _, begin = (self.last.gtid if self.last else "").rpartition(":")
-        return Offset(file, int(begin)) if file == self.file else None
+        """The place before its last transaction, where that is known; it may be in an earlier file."""
+        match = _FILE.fullmatch(self.last.gtid if self.last else "")
+        return Offset(match[1], int(match[2])) if match else None
 
     def distance(self, other: Offset) -> int:
         return max(0, self.at - other.at) if self.file == other.file else 0

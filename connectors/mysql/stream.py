@@ -23,9 +23,9 @@ from connectors.mysql.malformed import garbled, malformed, unsupported
 from connectors.mysql.opened import Opened
 from connectors.mysql.position import Domains, Gtids, Last, Place
 from connectors.mysql.spans import Mark, Spans
-from connectors.mysql.tablemap import length, name_of, parse_table_map
+from connectors.mysql.tablemap import name_of, parse_table_map
 from connectors.mysql.taken_back import Savepoints, TakenBack
-from connectors.mysql.track import Name, Proof, covers, named_by, text_of, track
+from connectors.mysql.track import File, Name, Proof, covers, named_by, text_of, track
 from connectors.mysql.wire import LARGEST, PAD, Wire, ended
 
 LONGEST = 1 << 30
@@ -72,8 +72,8 @@ class Stream:
         attempts before this one. `derives`: see Cascades. `aside`: a process may be forked that decodes too; then rows
         are in a group once it is `complete`."""
         self.inside = False
-        self.file = ""
-        self._track = track(place, definitions.server.uuid)
+        self._file = File()
+        self._track = track(place, definitions.server.uuid, self._file)
         self._mariadb = isinstance(place, Domains)
         self._last = place.last
         self._history = History(again)
@@ -94,7 +94,7 @@ class Stream:
         self._begun: tuple[int, Proof] = (0, 0)
         self._alone = False  # it is one statement, unless it says otherwise
         self._passed: tuple[Name, Proof] | None = None  # of the one before, for `last`
-        self._payload_end = 0
+        self._payload_end = 0  # inside of a compressed one there are no places
         self._whole = True  # it began in this group
         self._since: Mark | Transaction = Mark()  # where it begins in the group
         self.acted = False  # foreign keys may have acted in it
@@ -194,6 +194,8 @@ class Stream:
             if why == "dry":
                 raise malformed("a compressed transaction is cut short")
             self._inner = (data, at, limit)
+        else:
+            self._payload_end = 0
         return why
 
     def _events(self, data: bytes, at: int, limit: int, group: Group, framed: bool, tail: int) -> tuple[int, str]:
@@ -202,7 +204,7 @@ class Stream:
         head, view = _head.unpack_from, memoryview(data)
         maps, takers, live = self._maps, self._takers, self._live
         bound, most, size = self._bound, 2 * self._bound, group.bytes
-        step = 0 if framed else _FRAME
+        step, seen = 0 if framed else _FRAME, None
         try:
             while True:
                 word, status, when, kind, server, wide, log_pos, flags = head(data, at)
@@ -221,7 +223,7 @@ class Stream:
                     raise malformed(f"an event of {wide} bytes")
                 if tail and crc32(view[at + _FRAME : end - 4]) != _u32.unpack_from(data, end - 4)[0]:
                     raise malformed("an event's checksum is wrong", position=log_pos)
-                begun, at, last = at, end - step, end - tail
+                begun, at, last, seen = at, end - step, end - tail, log_pos
                 if kind == 19:
                     table = data[begun + 24 : begun + 30]
                     if maps.get(table) != data[begun + 30 : last]:
@@ -243,7 +245,7 @@ class Stream:
                     sid, number = _gtid.unpack_from(data, begun + _BODY)
                     if (origin := self._origins.get(sid)) is None:
                         origin = self._origins[sid] = str(UUID(bytes=sid))
-                    if self._begin((origin, number), when, data[begun + _BODY : last], group):
+                    if self._begin((origin, number), when, data[begun + _BODY : last], group, log_pos):
                         return begun, "stop"
                     live = self._live
                 elif kind == 2 and data[last - 6 : last] == b"\0BEGIN":
@@ -256,7 +258,7 @@ class Stream:
                     if size >= bound:
                         return at, "full"
                 else:
-                    group.bytes = size
+                    group.bytes, seen = size, None
                     header = (kind, when, server, log_pos, flags)
                     why = self._seldom(header, data[begun + _BODY : end], tail, group)
                     live, size = self._live, group.bytes
@@ -270,6 +272,8 @@ class Stream:
                         return at, "full"
         finally:
             group.bytes = size
+            if seen is not None:
+                self._end(seen)
 
     @property
     def _tables(self) -> dict[str, Table]:
@@ -280,11 +284,13 @@ class Stream:
 
     # --- transactions ---------------------------------------------------------------------------------------------
 
-    def _begin(self, name: Name, when: int, proof: Proof, group: Group, alone: bool = True) -> bool:
+    def _begin(self, name: Name, when: int, proof: Proof, group: Group, log_pos: int, alone: bool = True) -> bool:
         """A transaction begins; whether it is not to be read, as all that `stop` covers was."""
         if self._name is not None:
             raise malformed("a transaction begins inside of another", transaction=text_of(name))
         name = named_by(self._track, name)
+        if name[0] is None:
+            self._end(log_pos)  # its place tells whether it was passed
         if self._stopped():
             return True
         self._counts = self.inside = self._takes(name, proof)
@@ -318,11 +324,15 @@ class Stream:
             when, proof = self._begun
             self._passed = (name, proof)
             if name[0] is None:
-                name = (self.file, log_pos or self._payload_end)  # inside of a compressed one there are no places
+                name = (self._file.name, self._end(log_pos))
             self._track.add(*name)
             group.txs += 1
             group.commit_time = when * 1_000_000
         self._counts = self._live = self.inside = False
+
+    def _end(self, log_pos: int) -> int:
+        """Where an event ends in its file."""
+        return self._payload_end or self._file.reach(log_pos)
 
     def _take_back(self, savepoint: str | None) -> None:
         """The log holds rows that came to nothing, all behind a savepoint: they are taken out of the group again."""
@@ -393,6 +403,7 @@ class Stream:
         read; "inner": more events are in it; "altered": a table is another behind it."""
         kind, when, server, log_pos, flags = header
         body = whole[: len(whole) - tail]
+        log_pos = log_pos if kind in events.MADE_UP else self._end(log_pos)
         if kind in (events.QUERY, events.QUERY_COMPRESSED):
             return self._query(events.query(body, kind == events.QUERY_COMPRESSED), group, log_pos)
         elif kind == events.MARIADB_GTID:
@@ -401,15 +412,16 @@ class Stream:
                 raise unsupported("a two-phase (XA) transaction", log_pos)
             alone = bool(marks & events.STANDALONE)
             stamp = when * 1_000_000
-            return "stop" if self._begin((domain, (server, number)), when, stamp, group, alone) else ""
+            return "stop" if self._begin((domain, (server, number)), when, stamp, group, log_pos, alone) else ""
         elif kind == events.GTID_TAGGED:
             tagged = events.tagged_gtid(body)
-            return "stop" if self._begin((tagged.origin, tagged.number), when, tagged.stamp, group) else ""
+            name = (tagged.origin, tagged.number)
+            return "stop" if self._begin(name, when, tagged.stamp, group, log_pos) else ""
         elif kind == events.ANONYMOUS_GTID:
-            begin = f"{self.file}:{log_pos - _HEAD - len(whole)}"
-            return "stop" if self._begin((None, begin), when, body, group) else ""
+            begin = f"{self._file.name}:{log_pos - _HEAD - len(whole)}"
+            return "stop" if self._begin((None, begin), when, body, group, log_pos) else ""
         elif kind in events.COMPRESSED:
-            self._compressed(events.COMPRESSED[kind], body, group)
+            self._other_rows(events.COMPRESSED[kind], body, group)
         elif kind == events.PAYLOAD:
             inner = events.payload(body, LONGEST)
             self._inner = (bytes(_FRAME) + inner + PAD, 0, _FRAME + len(inner))
@@ -419,40 +431,33 @@ class Stream:
             self._tail = 4 if events.checksum(whole) == events.CRC32 else 0
             self._forget_maps()
             self._settle()
-            self._history.file(self.file, when)
+            self._history.file(self._file.name, when)
         elif kind == events.ROTATE:
-            self.file = events.rotate(body)[0]
+            self._file.begin(*events.rotate(body))
+        elif kind == events.PREVIOUS_GTIDS:
+            self._track.enter(self._file.name, log_pos)
         elif kind == events.XA_PREPARE and body[:1] == b"\1":
             self._commit(group, log_pos)
         elif kind == events.XA_PREPARE:
             raise unsupported("a two-phase (XA) transaction", log_pos)
         elif kind == events.PARTIAL_UPDATE:
-            self._partial(body, group)
+            self._other_rows(kind, body, group)
         elif kind not in events.SILENT and not flags & events.IGNORABLE_FLAG:
             raise malformed(f"an event of the unknown type {kind}", position=log_pos)
         return ""
 
-    def _partial(self, body: bytes, group: Group) -> None:
-        """An update that has of its documents only what changed in them."""
+    def _other_rows(self, kind: int, body: bytes, group: Group) -> None:
+        """Rows in another form: an update that has of documents only what changed in them; MariaDB's, compressed."""
         if not self._live:
             return
-        taker = self._takers.get(body[:6]) or self._bind(body[:6], group)
-        self.flags = body[6]
-        if (code := self._codes[body[:6]]) is not None:
-            data = code.whole_update(body, 8 + int.from_bytes(body[8:10], "little"))
-            taker[1](data, 0, len(data))
-            group.bytes += len(data)
-
-    def _compressed(self, kind: int, body: bytes, group: Group) -> None:
-        """A rows event of MariaDB whose rows are compressed; number and bitmaps of columns are not."""
-        if not self._live:
+        table, self.flags = body[:6], body[6]
+        taker = self._takers.get(table) or self._bind(table, group)
+        if (code := self._codes[table]) is None:
             return
-        start = 8 + (int.from_bytes(body[8:10], "little") if kind >= 30 else 0)
-        count, at = length(body, start)
-        at += (count + 7) // 8 * (2 if _ROWS[kind] == 1 else 1)
-        data = body[start:at] + events.inflated(body[at:])
-        taker = self._takers.get(body[:6]) or self._bind(body[:6], group)
-        self.flags = body[6]
+        if kind == events.PARTIAL_UPDATE:
+            kind, data = events.UPDATE, code.whole_update(body, 8 + int.from_bytes(body[8:10], "little"))
+        else:
+            data = events.inflated_rows(kind, body)
         taker[_ROWS[kind]](data, 0, len(data))
         group.bytes += len(data)
 
@@ -486,7 +491,7 @@ class Stream:
         if self._name is None:
             return False
         self.complete()
-        name = self._name if self._name[0] is not None else (self.file, log_pos or self._payload_end)
+        name = self._name if self._name[0] is not None else (self._file.name, log_pos)
         steps = self._definitions.steps(query, self._tables, name, log_pos)
         if steps:
             self.put(self._kin.take())

@@ -17,6 +17,22 @@ Name = tuple[Any, Any]
 """Of a transaction, as Track.add takes it; (None, the place in the log where it begins) where it has no GTID."""
 
 
+class File:
+    """The file of a log that is read, and how far. Its events tell the lower four bytes of where they end, and a file
+    is longer that holds a huge transaction: so each place is looked at less than 4 GB behind the one before."""
+
+    def __init__(self) -> None:
+        self.begin("", 4)
+
+    def begin(self, name: str, at: int) -> None:
+        self.name, self.at = name, at
+
+    def reach(self, end: int) -> int:
+        """An event ends there, by its four bytes; where that is."""
+        self.at += (end - self.at) & 0xFFFFFFFF
+        return self.at
+
+
 class Track(Protocol):
     """A transaction is named by two values: origin and number · domain and (server, number) · file and its end."""
 
@@ -25,7 +41,11 @@ class Track(Protocol):
         ...
 
     def holds(self, one: Any, other: Any) -> bool:
-        """Whether the transaction of this Name was passed already."""
+        """Whether the transaction of this Name, which begins now, was passed already."""
+        ...
+
+    def enter(self, file: str, at: int) -> None:
+        """What a file of the log begins with, up to there, is passed: no transaction."""
         ...
 
     def place(self, last: Last | None) -> Place: ...
@@ -37,6 +57,9 @@ class GtidTrack:
         self._passed = passed
         self.add = passed.add
         self.holds = passed.holds
+
+    def enter(self, file: str, at: int) -> None:
+        """It tells no place."""
 
     def place(self, last: Last | None) -> Gtids:
         return Gtids(self._passed.set(), last)
@@ -59,6 +82,9 @@ class DomainTrack:
     def holds(self, domain: int, at: tuple[int, int]) -> bool:
         return at[1] <= self._domains.get(domain, (0, 0))[1]
 
+    def enter(self, file: str, at: int) -> None:
+        """It tells no place."""
+
     def place(self, last: Last | None) -> Domains:
         if last is not None and last.gtid == self._before[0]:
             last = replace(last, before=self._before[1])
@@ -66,28 +92,43 @@ class DomainTrack:
 
 
 class OffsetTrack:
-    def __init__(self, start: Offset) -> None:
+    """`file`: as read up to the event that is looked at."""
+
+    def __init__(self, start: Offset, file: File) -> None:
         self._at = start
+        self._file = file
 
     def add(self, file: str, end: int) -> None:
         self._at = Offset(file, end)
 
     def holds(self, none: None, begin: str) -> bool:
-        """Only what comes once more, of the file that the place is in."""
-        file, _, at = begin.rpartition(":")
-        return file == self._at.file and int(at) < self._at.at
+        return self._covers(self._file.name, self._file.at)
+
+    def enter(self, file: str, at: int) -> None:
+        if not self._covers(file, at):
+            self._at = Offset(file, at)
+
+    def _covers(self, file: str, at: int) -> bool:
+        return at <= self._at.at if file == self._at.file else self._at.covers(Offset(file, at))
 
     def place(self, last: Last | None) -> Offset:
         return Offset(self._at.file, self._at.at, last)
 
 
-def track(start: Place, own: str = "") -> Track:
+def track(start: Place, own: str, file: File) -> Track:
     """`own`: as Server.uuid."""
     if isinstance(start, Gtids):
         return GtidTrack(start.set)
     if isinstance(start, Domains):
         return DomainTrack(start, own)
-    return OffsetTrack(start)
+    return OffsetTrack(start, file)
+
+
+def passed(place: Place, name: Name) -> bool:
+    """Whether the transaction that Track.add takes so ends before the place."""
+    if isinstance(place, Offset):
+        return place.covers(Offset(*name))
+    return track(place, "", File()).holds(*name)
 
 
 def covers(place: Place, other: Place) -> bool:
@@ -103,6 +144,8 @@ def covers(place: Place, other: Place) -> bool:
 
 def named_by(track: Track, name: Name) -> Name:
     """A transaction's name as `track` counts. A server without GTIDs may begin to use them while its files are read."""
+    if name[0] is None and not isinstance(track, OffsetTrack):
+        raise malformed("a transaction without a GTID", transaction=text_of(name))
     if name[0] is not None and isinstance(track, OffsetTrack):
         return None, text_of(name)
     if name[0] is not None and isinstance(name[1], tuple) != isinstance(track, DomainTrack):

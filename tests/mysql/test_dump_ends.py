@@ -11,13 +11,13 @@ import pytest
 from cdcd.errors import CdcdError, OtherServer, SlotInUse, SlotLost, StateRefused, Stopped, Transient, Unreachable
 from cdcd.model.group import Group
 from cdcd.wake import Wake
-from connectors.mysql import dump, follow
+from connectors.mysql import dump, events, follow
 from connectors.mysql.connect import connect
 from connectors.mysql.errors import named
 from connectors.mysql.gtid import NOTHING, GtidSet
 from connectors.mysql.position import Domains, Gtids, Offset, Place
 from connectors.mysql.server import read_server
-from tests.mysql.test_source_stream import TABLE, reading, session
+from tests.mysql.test_source_stream import TABLE, WITHOUT_GTIDS, reading, session
 from tests.servers.mysql import MySQL
 from tests.servers.mysql_database import MySQLDatabase
 from tests.waiting import wait_until
@@ -89,10 +89,24 @@ def test_what_ends_a_dump(mysql_db: MySQLDatabase, mysql_servers: Callable[..., 
 def test_gtids_are_asked_of_a_server_that_has_none(
     mysql_servers: Callable[..., MySQL], mysql_on: Callable[..., MySQLDatabase]
 ) -> None:
-    off = {"gtid-mode": "OFF", "enforce-gtid-consistency": "OFF"}
-    database = mysql_on(mysql_servers("mysql", "without GTIDs", **off))
+    database = mysql_on(mysql_servers("mysql", "without GTIDs", **WITHOUT_GTIDS))
     error = ended(database, Gtids(NOTHING))
     assert type(error) is StateRefused and "gtid_mode" in error.hint
+
+
+@pytest.mark.failure("MY-19")
+def test_a_place_that_needs_more_than_four_bytes(
+    mysql_servers: Callable[..., MySQL], mysql_on: Callable[..., MySQLDatabase]
+) -> None:
+    """The command has no more: the file comes from its beginning."""
+    database = mysql_on(mysql_servers("mysql", "without GTIDs", **WITHOUT_GTIDS))
+    file = str(database.server.execute("SHOW BINARY LOGS")[-1][0])
+    connection = connect(database.url)
+    server = read_server(connection)
+    beyond = Offset(file, (1 << 32) + 500)
+    wire, again = dump.start_dump(lambda: connection, Wake(), server, f"ends_{database.name}", beyond, NOTHING)
+    with closing(wire):
+        assert not again and events.rotate(wire.packet(20)[20:-4]) == (file, 4)
 
 
 @pytest.mark.failure("MY-25")

@@ -12,7 +12,7 @@ from connectors.mysql.collations import Collations
 from connectors.mysql.definitions import Definitions
 from connectors.mysql.fields import choose
 from connectors.mysql.gtid import NOTHING
-from connectors.mysql.position import Domains, Gtids, Place
+from connectors.mysql.position import Domains, Gtids, Last, Place
 from connectors.mysql.server import Server
 from connectors.mysql.stream import Stream
 from connectors.mysql.wire import PAD
@@ -60,12 +60,26 @@ def event(kind: int, body: bytes, flags: int = 0) -> bytes:
     return struct.pack("<IBIIIH", 1_700_000_000, kind, 1, 19 + len(body), 0, flags) + body
 
 
+def ends_at(made: bytes, end: int) -> bytes:
+    """The event, at a place in its file: four bytes of it."""
+    return made[:13] + struct.pack("<I", end & 0xFFFFFFFF) + made[17:]
+
+
+def rotate(file: str, at: int) -> bytes:
+    return event(4, struct.pack("<Q", at) + file.encode())
+
+
 def packet(made: bytes) -> bytes:
     return (len(made) + 1).to_bytes(3, "little") + b"\0\0" + made
 
 
 def gtid(number: int) -> bytes:
     return event(33, b"\0" + UUID(ORIGIN).bytes + struct.pack("<qBqq", number, 2, 0, 0) + bytes(14))
+
+
+def no_gtid(number: int) -> bytes:
+    """What a transaction begins with at a server without GTIDs; committed at another time than others."""
+    return event(34, bytes(17) + struct.pack("<qBqq", 0, 2, 0, 0) + number.to_bytes(7, "little") + bytes(7))
 
 
 def begin() -> bytes:
@@ -103,11 +117,11 @@ def transaction(number: int) -> list[bytes]:
     ]  # fmt: skip
 
 
-def stream(bound: int = 1 << 20, place: Place | None = None) -> Stream:
+def stream(bound: int = 1 << 20, place: Place | None = None, again: Last | None = None) -> Stream:
     """Of MySQL, or from a place of MariaDB."""
     mariadb = isinstance(place, Domains)
     server = Server(mariadb, (10, 11, 0) if mariadb else (9, 7, 0), ORIGIN, True, False)
     collations = Collations({45: "utf8mb4_general_ci"}, {"utf8mb4_general_ci": "utf8mb4"}, {})
     definitions = Definitions(server, lambda: collations, lambda _: None, {})
     begun = Gtids(NOTHING) if place is None else place
-    return Stream(begun, {TABLE.id: choose([text_form.form(TABLE)])}, bound, definitions, sums=False)
+    return Stream(begun, {TABLE.id: choose([text_form.form(TABLE)])}, bound, definitions, sums=False, again=again)

@@ -78,13 +78,14 @@ def test_a_transaction_in_one_event() -> None:
 
 BEGUN = [made.gtid(1), made.begin()]
 FOUND: tuple[tuple[list[bytes], Place | None], ...] = (
-    ([made.gtid(5)], Domains({})), ([made.event(162, bytes(19))], None),
+    ([made.gtid(5)], Domains({})), ([made.no_gtid(1)], Domains({})), ([made.no_gtid(1)], None),
+    ([made.event(162, bytes(19))], None),
     ([made.event(42, bytes([0, 80, 0, 2]) + b"\x01\x02" * 32 + bytes([4, 2]))], None),
     *(([*BEGUN, made.table_map(made.METADATA[:5] + size + made.METADATA[6:]), made.rows(30, made.image(1))], None)
       for size in (b"\0", b"\x05", b"\xff")),
 )  # fmt: skip
-"""What a fuzzer found that is guided by coverage: GTIDs of the other product, one of numbers that are no bytes, and
-documents with lengths of as many bytes as there are none of."""
+"""What a fuzzer found that is guided by coverage: GTIDs of the other product, none, one of numbers that are no bytes,
+and documents with lengths of as many bytes as there are none of."""
 
 
 @pytest.mark.parametrize(("found", "place"), FOUND)
