@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from itertools import groupby
@@ -18,6 +18,8 @@ from connectors.jsonlines.quoting import quote, quoted
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NULL = b"null"
 _LETTERS = {INSERT: b"c", UPDATE: b"u", MOVE: b"u", DELETE: b"d"}
+_AT_ONCE = 1000
+"""Lines of a large transaction: so few that their pieces are at hand when they are joined."""
 _LINE = b'{"op":"%b","table":%b,"key":%b,"before":%b,"after":%b,"unchanged":[%b],%b'
 
 
@@ -109,9 +111,8 @@ class Lines:
             lines = self._tables[form.table.id] = TableLines(form)
         return lines
 
-    def of(self, group: Group) -> list[bytes]:
+    def of(self, group: Group) -> Iterator[bytes]:
         """The group's lines, in pieces of one or many."""
-        out: list[bytes] = []
         transactions = iter(group.transactions)
         upcoming = next(transactions, None)
         at = 0
@@ -126,14 +127,13 @@ class Lines:
                     self._end = end_of_line(str(begun.position), begun.id, begun.time)
                 high = size if upcoming is None else min(size, low + upcoming.at - at)
                 if isinstance(step, Rows):
-                    self._rows(out, step, low, high, taken)
+                    yield from self._rows(step, low, high, taken)
                 elif isinstance(step, Truncate):
-                    out += [truncated(table, self._end) for table in step.tables]
+                    yield from [truncated(table, self._end) for table in step.tables]
                 at += high - low
                 low = high
-        return out
 
-    def _rows(self, out: list[bytes], step: Rows, low: int, high: int, taken: dict[int, int]) -> None:
+    def _rows(self, step: Rows, low: int, high: int, taken: dict[int, int]) -> Iterator[bytes]:
         """Changes low to high, all of one transaction. `taken`: how many of a log's changes came before."""
         if len(step.logs) == 1:
             runs = [(step.order[low], high - low)]
@@ -142,13 +142,15 @@ class Lines:
         for log, count in runs:
             first = taken.get(id(log), 0)
             last = taken[id(log)] = first + count
-            self._run(out, log, first, last)
+            yield from self._run(log, first, last)
 
-    def _run(self, out: list[bytes], log: TableLog, first: int, last: int) -> None:
+    def _run(self, log: TableLog, first: int, last: int) -> Iterator[bytes]:
         lines = self.of_table(log.form)
         if log.ops.count(INSERT, first, last) == last - first:
-            out.append(lines.new(b"c", log.rows[first:last], self._end, log.keys[first:last]))
+            for low in range(first, last, _AT_ONCE):
+                high = min(last, low + _AT_ONCE)
+                yield lines.new(b"c", log.rows[low:high], self._end, log.keys[low:high])
             return
         for i in range(first, last):
             old = log.olds[i] if log.olds else None
-            out.append(lines.change(log.ops[i], log.keys[i], log.rows[i], old, self._end))
+            yield lines.change(log.ops[i], log.keys[i], log.rows[i], old, self._end)

@@ -7,7 +7,7 @@ import os
 import select
 import stat
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
 from typing import BinaryIO
 
 from cdcd.errors import Interrupted, Stopped
@@ -34,9 +34,9 @@ class Outlet:
             self._fd = None
         self._regular = self._fd is None or stat.S_ISREG(os.fstat(self._fd).st_mode)
 
-    def write(self, *pieces: bytes) -> None:
-        """One behind the other. Raises Interrupted where the reader has gone: whoever asked for lines wants no more of
-        them."""
+    def write(self, pieces: Iterable[bytes]) -> None:
+        """One behind the other, each as it is made. Raises Interrupted where the reader has gone: whoever asked for
+        lines wants no more of them."""
         with self._one_writer:
             try:
                 for data in pieces:
@@ -70,16 +70,16 @@ class Outlet:
         self._interrupted = True
 
 
-def gathered(pieces: Sequence[bytes]) -> list[bytes]:
-    """The same, none of them small but the last: where each is the lines of a large transaction, joining them all would
-    only copy (a twelfth of what a line costs)."""
-    whole: list[bytes] = []
+def gathered(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """The same, none of them small but the last. Each is let go before the next one is made, so that these take the
+    same memory again and again, which the processor has at hand."""
     few: list[bytes] = []
     size = 0
     for piece in pieces:
         few.append(piece)
         size += len(piece)
         if size >= _LARGE:
-            whole.append(few[0] if len(few) == 1 else b"".join(few))
+            yield few[0] if len(few) == 1 else b"".join(few)
             few, size = [], 0
-    return [*whole, b"".join(few)] if few else whole
+    if few:
+        yield b"".join(few)

@@ -127,7 +127,7 @@ class JsonLinesSink:
 
     def apply(self, group: Group, checkpoint: Checkpoint | None) -> Ticket | None:
         """Written and flushed on return, pieces too."""
-        self._outlet.write(*gathered(self._lines.of(group)))
+        self._outlet.write(gathered(self._lines.of(group)))
         for change in group.schema_changes:
             self._change(change)
         for chunk in group.unread:
@@ -162,7 +162,7 @@ class JsonLinesSink:
                 raise UsageError(f"{table.id}: a piece of a load ended inside a row")
             if rows:
                 count += len(rows)
-                self._outlet.write(lines.new(b"r", rows, end))
+                self._outlet.write([lines.new(b"r", rows, end)])
         self._chunks[chunk.id] = chunk.with_state(State.IN, count, blocks.counts["bytes"])
         return count
 

@@ -130,6 +130,7 @@ EXPRESSIONS: Mapping[str, Expressions] = {
         "number with all its digits; `NaN`, `Infinity`, `-Infinity` as strings",
         {"numeric": _NUMBER, "money": "v.replace(b'$', b'').replace(b',', b'')"},
         "number(v)",
+        {"digits:numeric": "v"},  # of a server that has no others
     ),
     "float32": Expressions("shortest exact number; else as decimal", {"float4": _NUMBER}, "float32(v)"),
     "float64": Expressions(

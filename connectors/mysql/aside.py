@@ -41,6 +41,7 @@ class Aside:
         requests, self._out = os.pipe()
         self._in, answers = os.pipe()
         self._came = bytearray()
+        self._read = memoryview(bytearray(_PIPE))  # once: a new one for each read would be touched page by page
         # No handler of ours may run there: signals stay blocked in it, for good.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         try:
@@ -75,11 +76,12 @@ class Aside:
             if len(self._came) >= _size.size:
                 (size,) = _size.unpack_from(self._came)
                 if len(self._came) >= _size.size + size:
-                    answer = bytes(self._came[_size.size : _size.size + size])
+                    with memoryview(self._came) as came:
+                        answer = bytes(came[_size.size : _size.size + size])
                     del self._came[: _size.size + size]
                     return answer
             try:
-                piece = os.read(self._in, _PIPE)
+                count = os.readv(self._in, [self._read])
             except BlockingIOError:
                 if not wait:
                     return None
@@ -88,9 +90,9 @@ class Aside:
                 if not ready.poll(max(0.0, end - time.monotonic()) * 1000):
                     raise Lost(f"it has not answered within {PATIENCE:g} s") from None
                 continue
-            if not piece:
+            if not count:
                 raise Lost("it has ended")
-            self._came += piece
+            self._came += self._read[:count]
 
     def close(self) -> None:
         """End it: it has nothing that could be lost."""

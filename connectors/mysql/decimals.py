@@ -28,9 +28,21 @@ def decimal_text(precision: int, scale: int) -> Callable[[bytes], bytes]:
     parts = {True: "0", False: "0"}
     for number, (digits, _, before) in enumerate(groups):
         parts[before] = f"g{number}" if parts[before] == "0" else f"({parts[before]}) * {10**digits} + g{number}"
-    pattern, values = (f"%b%d.%0{scale}d", f"{parts[True]}, {parts[False]}") if scale else ("%b%d", parts[True])
-    lines, names = _taken_apart(groups, "b''", "b'-'")
-    return compile_function("text", ["def text(v):", *lines, f"    return b'{pattern}' % (sign, {values})"], names)
+    pattern, values = "%d", parts[True]
+    names: dict[str, Any] = {}
+    if scale > 3:
+        pattern, values = f"%d.%0{scale}d", f"{values}, {parts[False]}"
+    elif scale:
+        # One group, which is quicker looked up than formatted with its zeros.
+        pattern, values = "%d.%b", f"{values}, fractions[{parts[False]}]"
+        names = {"fractions": [b"%0*d" % (scale, number) for number in range(10**scale)]}
+    lines, more = _taken_apart(groups, "0", "1")
+    lines += [
+        "    if sign:",
+        f"        return b'-{pattern}' % ({values})",
+        f"    return b'{pattern}' % ({values})",
+    ]
+    return compile_function("text", ["def text(v):", *lines], {**names, **more})
 
 
 @cache

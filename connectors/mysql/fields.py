@@ -110,8 +110,8 @@ def _offer(column: Column, native: Native) -> _Offer:
         return {CANONICAL: "v", "pg-text:float8": "repr(v).encode()", ANY_TEXT: "repr(v).encode()"}, {}
     if name == "decimal":
         made = decimal_text(native.number(0, 10), native.number(1, 0))
-        wires = {"pg-text:numeric": "$text(v)", CANONICAL: "$Decimal($text(v).decode())", ANY_TEXT: "$text(v)"}
-        return wires, {"text": made, "Decimal": Decimal}
+        wires = dict.fromkeys(("digits:numeric", "pg-text:numeric", ANY_TEXT), "$text(v)")
+        return {**wires, CANONICAL: "$Decimal($text(v).decode())"}, {"text": made, "Decimal": Decimal}
     if name in _TEMPORAL:
         type, text_of, value_of = _TEMPORAL[name]
         names: dict[str, Any] = {"text": text_of, "value": value_of, "any": any_text(text_of, value_of)}

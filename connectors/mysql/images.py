@@ -296,17 +296,17 @@ class ImageCode:
             f"    if data[q : q + {size}] not in _heads{bitmaps}:",
             f"        return {slow}(data, q, end)",
             f"    q += {size}",
-            "    count = 0",
+            "    before = len(keys)",
             "    try:",
             "        while q < end:",
             "            at = q",
             *(["            second = False"] if tells else []),
             *("            " + line for line in row),
-            "            count += 1",
             "    except ValueError:",
             f"        refuse(data, at, {'second' if tells else 'False'})",
             "    if q != end:",
             "        raise cut()",
+            "    count = len(keys) - before",
             *after,
             "    order.extend([log] * count)",
         ]
@@ -357,7 +357,7 @@ class ImageCode:
         the lines that read them."""
         lines: list[str] = []
         taken: dict[int, tuple[str, Cell]] = {}
-        start, back = "q", self._size
+        start, back = f"q + {self._size}", self._size
         codes, targets, size = "", [], 0
         for number, cell in enumerate(self._cells):
             takes = cell.place is not None and cell.place in wanted
@@ -366,10 +366,10 @@ class ImageCode:
             if cell.prefix:
                 codes += _PREFIX[cell.prefix]
                 targets.append("n")
-                lines.append(f"{', '.join(targets)}, = _s_{codes}(data, {start} + {back})")
+                lines.append(f"{', '.join(targets)}, = _s_{codes}(data, {start})")
                 if cell.prefix == 3:
                     lines.append("n = _number(n, 'little')")
-                lines += [f"a = {start} + {back + size + cell.prefix}", "q = a + n"]
+                lines += [f"a = q + {back + size + cell.prefix}", "q = a + n"]
                 if takes:
                     lines.append(f"r{number} = data[a:q]")
                 start, back, codes, targets, size = "q", 0, "", [], 0
@@ -379,7 +379,7 @@ class ImageCode:
             if takes:
                 targets.append(f"r{number}")
         if targets:
-            lines.append(f"{', '.join(targets)}, = _s_{codes}(data, {start} + {back})")
+            lines.append(f"{', '.join(targets)}, = _s_{codes}(data, {start})")
         if size or back:
             lines.append(f"q += {back + size}")
         return taken, lines

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, timedelta
-from functools import lru_cache
+from functools import cache, lru_cache
 
 from cdcd.model.types.time import Interval, XDate, XTimestamp
 
@@ -114,29 +114,51 @@ def timestamp_value(value: bytes) -> datetime | XTimestamp:
 
 def moment(form: str, type: str, digits: int, middle: str, end: str) -> tuple[str, dict[str, object]]:
     """The expression of the text of `v`, and what it names, one of it `form`: with `middle` between day and clock, and
-    `end` behind it."""
+    `end` behind it. Only days are remembered. Clocks and fractions come from lists that are short enough to stay at
+    hand: what remembers all clocks of a day does not, and a number of six digits costs as much as all the rest."""
     bits = 8 * ((digits + 1) // 2)
-    seldom = datetime_text if type == "datetime" else timestamp_text
     if type == "datetime":
-        day, clock = f"$day($n >> {bits + 17} & 4194303)", f"$clock($n >> {bits} & 131071)"
+        seldom = datetime_text
+        values = f"$day($n >> {bits + 17} & 4194303), $minutes[$n >> {bits + 6} & 2047], $two[$n >> {bits} & 63]"
     else:
-        day, clock = f"$day(($s := $n >> {bits}) // 86400)", "$clock($s % 86400)"
-    number = "($n := $int(v, 'big'))"
-    if digits:
-        fraction, unit = f".%0{digits}d", 10 ** (bits // 4 - digits)
-        test = f"($m := ({number} & {(1 << bits) - 1}) // {unit}) % 10"
-    else:
-        fraction, test = "", number
-    values = f"{day}, {clock}{', $m' if digits else ''}"
-    often = f"b'%b{middle}%b{fraction}{end}' % ({values})"
+        seldom = timestamp_text
+        values = f"$day(($s := $n >> {bits}) // 86400), $minutes[($c := $s % 86400) // 60], $two[$c % 60]"
+    test, pattern = "($n := $int(v, 'big'))", f"%b{middle}%b%b"
+    fraction = f"($n & {(1 << bits) - 1})" + (" // 10" if digits % 2 else "")
+    if digits > 3:
+        rest = 10 ** (digits - 3)
+        test = f"($r := ($m := {fraction.replace('$n', test)}) % {rest})"
+        pattern, values = f"{pattern}.%b%b", f"{values}, $three[$m // {rest}], $rest[$r]"
+    elif digits:
+        pattern, values = f"{pattern}%b", f"{values}, $rest[{fraction}]"
+    often = f"b'{pattern}{end}' % ({values})"
 
     def as_asked(value: bytes) -> bytes:
-        """Zeros at a fraction's end, the zero date."""
+        """Zeros at the end of a fraction of many digits, the zero date."""
         return seldom(value).replace(b" ", middle.encode()).replace(b"+00", end.encode())
 
-    days, clocks = (_day, _clock) if type == "datetime" else (_unix_day, _second)
-    names: dict[str, object] = {"day": days, "clock": clocks, form: as_asked, "int": int.from_bytes}
-    return f"({often} if {test} else ${form}(v))", names
+    return f"({often} if {test} else ${form}(v))", {**_tables(type, digits), form: as_asked, "int": int.from_bytes}
+
+
+@cache
+def _tables(type: str, digits: int) -> dict[str, object]:
+    """What every such expression names."""
+    whole, hours = (1 << 11, 64) if type == "datetime" else (24 * 60, 60)  # bits, or seconds of a day
+    tables: dict[str, object] = {
+        "day": _day if type == "datetime" else _unix_day,
+        "minutes": [b"%02d:%02d:" % divmod(number, hours) for number in range(whole)],
+        "two": [b"%02d" % number for number in range(64)],
+    }
+    if digits > 3:
+        tables["three"] = [b"%03d" % number for number in range(1000)]
+        tables["rest"] = [_trimmed(number, digits - 3) for number in range(10 ** (digits - 3))]
+    elif digits:
+        tables["rest"] = [b"." + _trimmed(number, digits) if number else b"" for number in range(10**digits)]
+    return tables
+
+
+def _trimmed(number: int, digits: int) -> bytes:
+    return (b"%0*d" % (digits, number)).rstrip(b"0")
 
 
 # --- TIME: three bytes and the fraction's, big-endian, one number with an offset --------------------------------------
