@@ -6,7 +6,6 @@ the server's retention, which `check` speaks of; that it was kept is verified be
 
 from __future__ import annotations
 
-import os
 import secrets
 import threading
 from bisect import bisect_right
@@ -32,6 +31,7 @@ from connectors.mysql.catalogue import read_tables
 from connectors.mysql.check import check_source, left_out
 from connectors.mysql.collations import Collations, read_collations
 from connectors.mysql.connect import connect, parse
+from connectors.mysql.cores import cores
 from connectors.mysql.cycle import writers
 from connectors.mysql.definitions import Definitions
 from connectors.mysql.dump import start_dump
@@ -73,7 +73,7 @@ class MysqlSource:
         self._wants_old = wants_old
         self._cascades = cascades
         self._products = products
-        self._aside = aside and len(os.sched_getaffinity(0)) > 1
+        self._aside = aside and cores() > 1
         self._wake = Wake()
         # One for the writer's questions, one for those of any other thread.
         self._asker = Asker(self._url, self._wake)
