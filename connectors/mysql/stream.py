@@ -259,8 +259,7 @@ class Stream:
                         return at, "full"
                 else:
                     group.bytes, seen = size, None
-                    header = (kind, when, server, log_pos, flags)
-                    why = self._seldom(header, data[begun + _BODY : end], tail, group)
+                    why = self._seldom((kind, when, server, log_pos, flags), data[begun + _BODY : end], tail, group)
                     live, size = self._live, group.bytes
                     if framed:
                         tail = self._tail
@@ -317,27 +316,30 @@ class Stream:
         return True
 
     def _commit(self, group: Group, log_pos: int) -> None:
-        name, self._name = self._name, None
-        if name is None:
+        if self._name is None:
             raise malformed("a transaction ends that did not begin", position=log_pos)
         if self._counts:
             when, proof = self._begun
-            self._passed = (name, proof)
-            if name[0] is None:
-                name = (self._file.name, self._end(log_pos))
-            self._track.add(*name)
+            self._passed = (self._name, proof)
+            self._track.add(*self._ended(self._name, log_pos))
             group.txs += 1
             group.commit_time = when * 1_000_000
-        self._counts = self._live = self.inside = False
+        self._name, self._counts, self._live, self.inside = None, False, False, False
 
     def _end(self, log_pos: int) -> int:
         """Where an event ends in its file."""
         return self._payload_end or self._file.reach(log_pos)
 
-    def _take_back(self, savepoint: str | None) -> None:
+    def _ended(self, name: Name, log_pos: int) -> Name:
+        """As Track.add takes it."""
+        return name if name[0] is not None else (self._file.name, self._end(log_pos))
+
+    def _take_back(self, savepoint: str | None, log_pos: int) -> None:
         """The log holds rows that came to nothing, all behind a savepoint: they are taken out of the group again."""
         if self._live and (self.acted or not self._whole):
-            raise self._savepoints.read_again(savepoint)
+            if savepoint is None and self._name is not None:
+                self._track.add(*self._ended(self._name, log_pos))
+            raise self._savepoints.read_again(savepoint, str(self._track.place(None)))
         if self._live:
             self._opened.take_back(self._savepoints.place(savepoint))
 
@@ -469,13 +471,13 @@ class Stream:
         if verb == "COMMIT":
             self._commit(group, log_pos)
         elif verb == "ROLLBACK":
-            self._take_back(None)
+            self._take_back(None, log_pos)
             self._commit(group, log_pos)
         elif verb.startswith("SAVEPOINT"):
             self._opened.mark(mark := Mark())
             self._live = self._savepoints.make(query.text[10:].lower(), mark) and self._counts
         elif verb.startswith("ROLLBACK TO"):  # in the log where another table's rows remain
-            self._take_back(query.text[12:].lower())
+            self._take_back(query.text[12:].lower(), log_pos)
             self._live = self._savepoints.go_back() and self._counts
         elif verb.startswith(("XA PREPARE", "XA COMMIT", "XA ROLLBACK")):
             raise unsupported("a two-phase (XA) transaction", log_pos)
@@ -491,8 +493,7 @@ class Stream:
         if self._name is None:
             return False
         self.complete()
-        name = self._name if self._name[0] is not None else (self._file.name, log_pos)
-        steps = self._definitions.steps(query, self._tables, name, log_pos)
+        steps = self._definitions.steps(query, self._tables, self._ended(self._name, log_pos), log_pos)
         if steps:
             self.put(self._kin.take())
             self._put(steps)

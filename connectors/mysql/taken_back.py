@@ -71,14 +71,16 @@ class Savepoints:
     def _at(self, name: str | None) -> tuple[_Place, int]:
         return self._made.get(name or "", (self._begun, 0))
 
-    def read_again(self, name: str | None) -> Transient:
-        """What ends an attempt in which rows behind a savepoint were handed over that are now taken back."""
+    def read_again(self, name: str | None, place: str) -> Transient:
+        """What ends an attempt in which rows behind a savepoint were handed over that are now taken back. `place`: from
+        which whoever cannot take them back goes on: behind the transaction, or where it is not all void before it."""
         end = _END if name is None else self._number + 1
         self._known.setdefault(self._transaction, []).append((self._at(name)[1], end))
         return Transient(
             "a transaction in the log was taken back after rows of it had been handed over",
             why="it changed tables of an engine without transactions, or made a temporary table, and was too large to "
             "be held until its end, or foreign keys had acted in it: it is read once more, without these rows",
-            hint="a larger group_bytes holds more",
+            hint="a larger group_bytes holds more. What cdcd tail has printed stays: drop the lines that have this tx, "
+            f"and go on with --since {place}" + (" --group-bytes SIZE that holds it all" if name is not None else ""),
             transaction=text_of(self._transaction[0]),
         )

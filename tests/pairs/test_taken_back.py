@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Callable
 
 import pytest
@@ -54,3 +56,37 @@ def test_nothing_stays_of_them(
         rows = target_db.sql(f"SELECT * FROM {source.name}.{table}")
         assert sorted(rows) == sorted(source.sql(f"SELECT * FROM {table}")), table
     assert target_db.sql(f"SELECT count(*) FROM {source.name}.t") == [(6000,)]
+
+
+@pytest.mark.failure("T-MY-18", "MY-22")
+@pytest.mark.timeout(120)
+def test_what_was_printed_of_them(
+    mysql_servers: Callable[..., MySQL], mysql_on: Callable[..., MySQLDatabase], cdcd: Callable[..., Daemon]
+) -> None:
+    """Lines cannot be taken back: `cdcd tail` ends, says which to drop and how to go on, which brings the others."""
+    source = mysql_on(mysql_servers("mariadb"))
+    source.sql("CREATE TABLE t (id int PRIMARY KEY, v varchar(200))", "INSERT INTO t VALUES (0, '')")
+    words = ("tail", source.url, "--group-bytes", "65536")
+
+    def printed(daemon: Daemon) -> list[tuple[int, str]]:
+        return [(line["key"]["id"], line["tx"]) for line in map(json.loads, daemon.output.read_text().splitlines())]
+
+    whole = ("BEGIN", many(1), "CREATE TEMPORARY TABLE x (i int)", "ROLLBACK", "INSERT INTO t VALUES (-2, '')")
+    in_part = (
+        "BEGIN", "INSERT INTO t VALUES (-3, '')", "SAVEPOINT a", many(1), "CREATE TEMPORARY TABLE y (i int)",
+        "ROLLBACK TO a", "COMMIT",
+    )  # fmt: skip
+    for statements, more, brings in (whole, (), [-2]), (in_part, ("--group-bytes", "10MB"), [-3]):
+        daemon = cdcd(*words)
+        daemon.wait_said("stream started")
+        session(source, "UPDATE t SET v = 'before'", *statements)
+        said = daemon.wait(1)
+        assert TAKEN_BACK in said and "drop the lines that have this tx" in said
+        tx, place = re.search(r"transaction ([-0-9]+)", said), re.search(r"--since ([-0-9,]+)", said)
+        assert tx is not None and place is not None, said
+        came = printed(daemon)
+        assert any(number > 0 for number, its in came if its == tx[1])
+        assert {number for number, its in came if its != tx[1]} <= {0, -2}
+        again = cdcd(*words, *more, "--since", place[1], "--until", "caught-up")
+        again.wait(0)
+        assert [number for number, _ in printed(again)] == brings
