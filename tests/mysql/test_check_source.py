@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import ExitStack, closing
 
 import pytest
 
@@ -100,26 +100,23 @@ def test_a_document_that_is_larger_than_the_server_sends(odd: MySQLDatabase) -> 
 
 def test_rights_are_tried(mysql_db: MySQLDatabase) -> None:
     """Those that a revoke took back in part, too (MySQL's partial_revokes)."""
-    server, name = mysql_db.server, f"u{mysql_db.name[-20:]}"
+    server, mysql = mysql_db.server, mysql_db.server.product == "mysql"
     mysql_db.sql("CREATE TABLE t (id int PRIMARY KEY)")
-    server.execute(f"CREATE USER {name} IDENTIFIED BY 'secret'")
-    server.execute(f"GRANT INSERT ON `{mysql_db.name}`.* TO {name}")
-    url = server.url(mysql_db.name, name, "secret")
+    with ExitStack() as until:
+        if mysql:
+            until.enter_context(setting(mysql_db, "partial_revokes", "ON"))
+        name = until.enter_context(mysql_db.user(f"INSERT ON `{mysql_db.name}`.*"))
+        url = server.url(mysql_db.name, name, "secret")
 
-    def lacking() -> set[str]:
-        with closing(MysqlSource(url, name)) as source:
-            return {one.id for one in source.check(source.tables()) if one.level == "error"}
+        def lacking() -> set[str]:
+            with closing(MysqlSource(url, name)) as source:
+                return {one.id for one in source.check(source.tables()) if one.level == "error"}
 
-    try:
         assert lacking() == {"MY-SELECT", "MY-CLIENT", "MY-REPLICATION"}
         server.execute(f"GRANT REPLICATION CLIENT, REPLICATION SLAVE ON *.* TO {name}")
-        everywhere = "*.*" if server.product == "mysql" else f"{mysql_db.name}.*"
+        everywhere = "*.*" if mysql else f"{mysql_db.name}.*"
         server.execute(f"GRANT SELECT, LOCK TABLES ON {everywhere} TO {name}")
         assert lacking() == set()
-        if server.product == "mysql":
-            with setting(mysql_db, "partial_revokes", "ON"):
-                server.execute(f"REVOKE SELECT ON `{mysql_db.name}`.* FROM {name}")
-                assert lacking() == {"MY-SELECT"}
-                server.execute(f"DROP USER {name}")
-    finally:
-        server.execute(f"DROP USER IF EXISTS {name}")
+        if mysql:
+            server.execute(f"REVOKE SELECT ON `{mysql_db.name}`.* FROM {name}")
+            assert lacking() == {"MY-SELECT"}

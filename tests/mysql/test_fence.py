@@ -27,14 +27,12 @@ RIGHTS = {
 def fencer(mysql_db: MySQLDatabase) -> Iterator[Callable[[], str]]:
     """The URL of a user who may fence, and end sessions."""
     server = mysql_db.server
-    server.execute("CREATE USER fencer@'%%' IDENTIFIED BY %s", PASSWORD)
-    for right in RIGHTS[server.product]:
-        server.execute(f"GRANT {right.format(f'`{mysql_db.name}`')} TO fencer@'%'")
-    yield lambda: server.url(mysql_db.name, "fencer", PASSWORD)
-    with suppress(pymysql.err.MySQLError):
-        server.execute(f"ALTER DATABASE `{mysql_db.name}` READ ONLY = 0")
-    server.execute("SET GLOBAL read_only = OFF")
-    server.execute("DROP USER fencer@'%'")
+    rights = [right.format(f"`{mysql_db.name}`") for right in RIGHTS[server.product]]
+    with mysql_db.user(*rights, password=PASSWORD) as name:
+        yield lambda: server.url(mysql_db.name, name, PASSWORD)
+        with suppress(pymysql.err.MySQLError):
+            server.execute(f"ALTER DATABASE `{mysql_db.name}` READ ONLY = 0")
+        server.execute("SET GLOBAL read_only = OFF")
 
 
 def writes(database: MySQLDatabase) -> bool:

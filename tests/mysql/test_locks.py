@@ -43,13 +43,9 @@ def bound(monkeypatch: pytest.MonkeyPatch) -> None:
 @contextmanager
 def user(database: MySQLDatabase, *grants: str) -> Iterator[str]:
     """The URL of one who may read, and what is granted besides."""
-    name = f"u{database.name[-20:]}"
-    database.admin(f"CREATE USER {name} IDENTIFIED BY 'secret'")
-    database.admin(f"GRANT REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO {name}")
-    for grant in (f"SELECT ON `{database.name}`.*", *grants):
-        database.admin(f"GRANT {grant} TO {name}")
-    yield database.server.url(database.name, name, "secret")
-    database.admin(f"DROP USER {name}")
+    reads = ("REPLICATION SLAVE, REPLICATION CLIENT ON *.*", f"SELECT ON `{database.name}`.*")
+    with database.user(*reads, *grants) as name:
+        yield database.server.url(database.name, name, "secret")
 
 
 @contextmanager

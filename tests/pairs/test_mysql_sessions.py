@@ -28,12 +28,9 @@ def source(mysql_db: MySQLDatabase) -> MySQLDatabase:
 @pytest.fixture
 def rotating(source: MySQLDatabase) -> Iterator[str]:
     """A user whose password is `first`."""
-    name = f"r{source.name[-20:]}"
-    source.admin(f"CREATE USER {name} IDENTIFIED BY 'first'")
-    source.admin(f"GRANT SELECT, LOCK TABLES ON `{source.name}`.* TO {name}")
-    source.admin(f"GRANT REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO {name}")
-    yield name
-    source.admin(f"DROP USER {name}")
+    reads = (f"SELECT, LOCK TABLES ON `{source.name}`.*", "REPLICATION SLAVE, REPLICATION CLIENT ON *.*")
+    with source.user(*reads, password="first") as name:
+        yield name
 
 
 def arrives(source: MySQLDatabase, target: Database, daemon: Daemon, id: int, limit: float = 30) -> None:

@@ -2,8 +2,8 @@
 
 import itertools
 import os
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 import pymysql
@@ -64,6 +64,18 @@ class MySQLDatabase:
     def connect(self, autocommit: bool = True) -> Connection:
         """A connection of the application; close it."""
         return self.server.connect(self.name, APP, PASSWORDS[APP], autocommit)
+
+    @contextmanager
+    def user(self, *grants: str, password: str = "secret") -> Iterator[str]:
+        """The name of one more user, with these rights and no others."""
+        name = f"u{self.name[-20:]}"
+        self.admin(f"CREATE USER {name} IDENTIFIED BY %s", password)
+        try:
+            for grant in grants:
+                self.admin(f"GRANT {grant} TO {name}")
+            yield name
+        finally:
+            self.admin(f"DROP USER {name}")
 
     def drop(self) -> None:
         """With the sessions that a test left in it, which would hold it up."""
