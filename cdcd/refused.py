@@ -25,6 +25,17 @@ def as_written(table: str, make: Callable[[], T]) -> T:
         ) from None
 
 
+def known(version: int, ours: int) -> int:
+    """The control tables' version, which must not be newer than ours."""
+    if version > ours:
+        raise StateRefused(
+            f"the control tables at the target have version {version}, this cdcd knows {ours}",
+            why="a newer cdcd has written here; an older one would misread it",
+            hint="run that version of cdcd, or a newer one",
+        )
+    return version
+
+
 def fenced(pipeline: str) -> Fenced:
     return Fenced(
         "another process has taken over this pipeline",

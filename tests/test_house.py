@@ -15,7 +15,7 @@ from tests.house import ROOT, imports, module, python, text, tracked, tree
 
 LAYERS = (
     ("errors",),
-    ("secrets", "wake"),
+    ("secrets", "sessions", "wake"),
     ("model",),
     ("rows",),
     ("model.group", "facts"),
@@ -36,7 +36,7 @@ LAYERS = (
 
 FOR_CONNECTORS = {
     "cascade", "connector", "contracts", "errors", "facts", "fold", "log", "metrics", "model", "policy",
-    "recorded", "refused", "rows", "secrets", "skipped", "wake",
+    "recorded", "refused", "rows", "secrets", "sessions", "skipped", "wake",
 }
 
 HOMES = {

@@ -8,6 +8,7 @@ waits for all of them. *seen* is locked by nobody.
 from __future__ import annotations
 
 from cdcd.errors import StateRefused
+from cdcd.refused import known
 from connectors.mysql.sessions import Session
 
 VERSION = 1
@@ -136,7 +137,7 @@ def make(session: Session) -> None:
     """Make the control tables; newer ones are refused. Outside a transaction. Each statement is made again where one
     was killed in the middle: the version's row comes last."""
     if exist(session):
-        _known(stored_version(session))
+        known(stored_version(session), VERSION)
         return
     session.rows("SELECT GET_LOCK(%s, 60)", _LOCK)  # two daemons may come to an empty server at once
     try:
@@ -164,14 +165,4 @@ def require(session: Session, pipeline: str) -> None:
     """For what writes into them beside the pipeline's own process: they are there, and of our version."""
     if not exist(session):
         raise StateRefused(f"pipeline {pipeline} was never started", why="the target has no control tables")
-    _known(stored_version(session))
-
-
-def _known(version: int) -> int:
-    if version > VERSION:
-        raise StateRefused(
-            f"the control tables at the target have version {version}, this cdcd knows {VERSION}",
-            why="a newer cdcd has written here; an older one would misread it",
-            hint="run that version of cdcd, or a newer one",
-        )
-    return version
+    known(stored_version(session), VERSION)

@@ -18,6 +18,7 @@ from pymysql.constants import CLIENT
 
 from cdcd.errors import CdcdError, Conflict, Interrupted, PoisonRow, Transient
 from cdcd.model.table import Table
+from cdcd.sessions import Registry
 from connectors.mysql.connect import connect, parse
 from connectors.mysql.errors import VOID, translate
 from connectors.mysql.login import Connection, Result, cut, drop, results, send_file, server_version
@@ -193,41 +194,26 @@ def _whole(sql: str, values: tuple[object, ...]) -> bytes:
     return (sql % tuple(map(literal, values))).encode()
 
 
-class Sessions:
+class Sessions(Registry[Session]):
     """All sessions of one sink."""
 
     def __init__(self, url: Callable[[], str], home: str = "") -> None:
+        super().__init__()
         self._url = url
         self._home = home
-        self._interrupted = threading.Event()
-        self._all: set[Session] = set()
-        self._lock = threading.Lock()
-
-    @property
-    def interrupted(self) -> threading.Event:
-        return self._interrupted
 
     def open(self, *, autocommit: bool = True, settings: Mapping[str, str] | None = None) -> Session:
-        if self._interrupted.is_set():
-            raise Interrupted("the sink was interrupted")
+        self.check()
         url = self._url()
         connection = connect(url, settings={**SETTINGS, **(settings or {})}, flags=FLAGS)
-        session = Session(connection, self._interrupted, Homes(self._home, parse(url).database))
-        with self._lock:
-            self._all.add(session)
-        if self._interrupted.is_set():  # meanwhile: interrupt() may not have seen it
-            session.cut()
+        session = Session(connection, self.interrupted, Homes(self._home, parse(url).database))
+        self.add(session)
         patient = PATIENT_MARIADB if session.mariadb else PATIENT
         session.run("SET " + ", ".join(f"SESSION {name} = {value}" for name, value in patient.items()))
         session.run("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
         if not autocommit:
             session.run("SET autocommit = 0")
         return session
-
-    def end(self, session: Session) -> None:
-        session.close()
-        with self._lock:
-            self._all.discard(session)
 
     @contextmanager
     def brief(self) -> Iterator[Session]:
@@ -237,17 +223,3 @@ class Sessions:
             yield session
         finally:
             self.end(session)
-
-    def interrupt(self) -> None:
-        """Any thread. Whatever is blocked in a session ends now, and nothing begins any more."""
-        self._interrupted.set()
-        with self._lock:
-            sessions = list(self._all)
-        for session in sessions:
-            session.cut()
-
-    def close(self) -> None:
-        with self._lock:
-            sessions, self._all = self._all, set()
-        for session in sessions:
-            session.close()

@@ -8,6 +8,7 @@ is locked by nobody, so that it can be raised while a transaction lasts for hour
 from __future__ import annotations
 
 from cdcd.errors import StateRefused
+from cdcd.refused import known
 from connectors.postgres.sessions import Session
 
 VERSION = 3
@@ -164,7 +165,7 @@ def stored_version(session: Session) -> int:
 
 def make(session: Session) -> None:
     """Make the control tables, or bring them to our version; newer ones are refused."""
-    if exist(session) and _known(stored_version(session)) == VERSION:
+    if exist(session) and known(stored_version(session), VERSION) == VERSION:
         return
     session.run(f"BEGIN; SET LOCAL synchronous_commit = on; {_LOCK}")
     for statement in plan(session):
@@ -174,7 +175,7 @@ def make(session: Session) -> None:
 
 def plan(session: Session) -> list[str]:
     """The statements that `make` would run now."""
-    version = _known(stored_version(session)) if exist(session) else 0
+    version = known(stored_version(session), VERSION) if exist(session) else 0
     statements = []
     if version == 0:
         # A schema made beforehand spares the role the right to create one.
@@ -191,19 +192,9 @@ def require(session: Session, pipeline: str) -> None:
     """For what writes into them beside the pipeline's own process: they are there, and of our version."""
     if not exist(session):
         raise StateRefused(f"pipeline {pipeline} was never started", why="the target has no control tables")
-    if (version := _known(stored_version(session))) < VERSION:
+    if (version := known(stored_version(session), VERSION)) < VERSION:
         raise StateRefused(
             f"the control tables at the target have version {version}, this cdcd needs {VERSION}",
             why="an older cdcd made them, and no pipeline has run here since",
             hint="run the pipeline with this cdcd: it brings them up to date",
         )
-
-
-def _known(version: int) -> int:
-    if version > VERSION:
-        raise StateRefused(
-            f"the control tables at the target have version {version}, this cdcd knows {VERSION}",
-            why="a newer cdcd has written here; an older one would misread it",
-            hint="run that version of cdcd, or a newer one",
-        )
-    return version

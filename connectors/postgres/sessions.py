@@ -17,6 +17,7 @@ from typing import Any
 import psycopg2
 
 from cdcd.errors import Interrupted, Stopped, Transient
+from cdcd.sessions import Registry
 from connectors.postgres.connect import Connection, connect
 from connectors.postgres.errors import translate
 
@@ -163,31 +164,21 @@ class _Feed:
         return taken[0] if len(taken) == 1 else b"".join(taken)
 
 
-class Sessions:
+class Sessions(Registry[Session]):
     """All sessions of one sink. `name` is their application_name, `cdcd/PIPELINE/EPOCH` once an epoch is claimed."""
 
     def __init__(self, url: Callable[[], str], name: str) -> None:
+        super().__init__()
         self.name = name
         self.may_replicate: bool | None = None
         """Whether the role may set session_replication_role; None: not tried yet."""
         self._url = url
-        self._interrupted = threading.Event()
-        self._all: set[Session] = set()
-        self._lock = threading.Lock()
-
-    @property
-    def interrupted(self) -> threading.Event:
-        return self._interrupted
 
     def open(self, settings: Mapping[str, str] | None = None, writes: bool = False) -> Session:
         """A new session. One that `writes` rows fires no triggers and checks no foreign keys, where the role may."""
-        if self._interrupted.is_set():
-            raise Interrupted("the sink was interrupted")
-        session = Session(connect(self._url(), self.name, settings={**SETTINGS, **(settings or {})}), self._interrupted)
-        with self._lock:
-            self._all.add(session)
-        if self._interrupted.is_set():  # meanwhile: interrupt() may not have seen it
-            session.cut()
+        self.check()
+        session = Session(connect(self._url(), self.name, settings={**SETTINGS, **(settings or {})}), self.interrupted)
+        self.add(session)
         if writes and self.may_replicate is not False:
             self.may_replicate = self.try_replica(session)
         if session.version >= 140000:
@@ -204,11 +195,6 @@ class Sessions:
             return False
         return True
 
-    def end(self, session: Session) -> None:
-        session.close()
-        with self._lock:
-            self._all.discard(session)
-
     @contextmanager
     def brief(self, settings: Mapping[str, str] | None = None) -> Iterator[Session]:
         """A session for the length of the block."""
@@ -217,17 +203,3 @@ class Sessions:
             yield session
         finally:
             self.end(session)
-
-    def interrupt(self) -> None:
-        """Any thread. Whatever is blocked in a session ends now, and nothing begins any more."""
-        self._interrupted.set()
-        with self._lock:
-            sessions = list(self._all)
-        for session in sessions:
-            session.cut()
-
-    def close(self) -> None:
-        with self._lock:
-            sessions, self._all = self._all, set()
-        for session in sessions:
-            session.close()
