@@ -64,8 +64,7 @@ def send_file(connection: Connection, statement: bytes, data: Iterable[bytes]) -
     if not asked.is_load_local_packet():
         raise pymysql.err.InternalError("the server did not ask for the rows of a LOAD DATA LOCAL")
     for piece in data:
-        for start in range(0, len(piece), _PIECE):
-            made.write_packet(piece[start : start + _PIECE])
+        made._write_bytes(_packets(connection, piece))
     made.write_packet(b"")
     done = pymysql.connections.MySQLResult(connection)
     done._read_ok_packet(made._read_packet())  # type: ignore[attr-defined]
@@ -74,6 +73,18 @@ def send_file(connection: Connection, statement: bytes, data: Iterable[bytes]) -
 
 _PIECE = 1 << 16
 """Bytes of a packet of a file: less than any server's max_allowed_packet."""
+
+
+def _packets(connection: Connection, data: bytes) -> bytes:
+    """A piece of a file as packets, to be sent at once: whoever sends each by itself waits behind each for the
+    interpreter, which another thread of ours may hold for 5 ms."""
+    made: Any = connection
+    parts: list[bytes] = []
+    for start in range(0, len(data), _PIECE):
+        part = data[start : start + _PIECE]
+        parts += (len(part).to_bytes(3, "little"), bytes([made._next_seq_id]), part)
+        made._next_seq_id = (made._next_seq_id + 1) % 256
+    return b"".join(parts)
 
 
 def server_version(connection: Connection) -> str:
