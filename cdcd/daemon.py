@@ -32,7 +32,7 @@ ABORT_AFTER = 8.0
 LEAVE_AFTER = 9.5
 """Seconds after the first signal: connections are cut; the process leaves. A kill is as safe as a stop."""
 MOURN = 10.0
-"""Seconds a dead thread is given for the engine to notice by itself."""
+"""Seconds a dead thread is given for the engine to notice by itself, and then for its attempt to end."""
 
 
 class Watch(Protocol):
@@ -126,6 +126,29 @@ class Report:
         return True
 
 
+class Mourning:
+    """What is done about threads that have failed while the one that is to be told waits for a server: it is cut off,
+    so that the pipeline tries again; where that does not help, the process ends."""
+
+    def __init__(self, task: Task) -> None:
+        self._task = task
+        self._since: float | None = None
+        self._broken_off = False
+
+    def look(self, dead: Sequence[str]) -> None:
+        """Every second or so."""
+        if not dead:
+            self._since, self._broken_off = None, False
+            return
+        self._since = self._since or time.monotonic()
+        passed = time.monotonic() - self._since
+        if passed > 2 * MOURN:
+            raise CdcdError(f"a thread of this process has died: {', '.join(dead)}")
+        if passed > MOURN and not self._broken_off:
+            self._broken_off = True
+            self._task.break_off(f"{', '.join(dead)} failed, and a server was waited for")
+
+
 @dataclass(slots=True)
 class Ended:
     """How the pipeline's thread ended."""
@@ -150,7 +173,7 @@ def run(
         ended, thread = _start(task)
         clockwork = Clockwork(watch)
         stopping = False
-        mourning: float | None = None
+        mourning = Mourning(task)
         try:
             while thread.is_alive():
                 thread.join(STEP)
@@ -165,9 +188,7 @@ def run(
                     log.warning("the supervisor has gone: stopping")
                     stopping = True
                     _stop(task, clockwork)
-                mourning = (mourning or time.monotonic()) if progress.dead else None
-                if mourning is not None and time.monotonic() - mourning > MOURN:
-                    raise CdcdError(f"a thread of this process has died: {', '.join(progress.dead)}")
+                mourning.look(progress.dead)
         finally:
             watch.close()
         if ended.error is not None and not stopping:

@@ -44,6 +44,7 @@ class Task:
         self._closely = closely
         self._stopping = threading.Event()
         self._ends: tuple[Source, Sink] | None = None
+        self._broken_off = ""
         self._claimed = False
 
     def run(self) -> Outcome:
@@ -65,8 +66,7 @@ class Task:
                 if self._stopping.is_set():
                     return Outcome.STOPPED
                 lasting = self._ends is None or self._ends[1].facts.keeps_state  # else whoever read has left
-                if isinstance(error, Interrupted) and lasting:
-                    error = Transient("an attempt was broken off, and nobody asked for it", why=error.what)
+                error = self._meant(error, lasting)
                 if self._closely is not None and "change" in error.where:
                     log.info("looking for the transaction at fault", what=error.what)
                     self._connect, self._closely = self._closely, None
@@ -109,6 +109,14 @@ class Task:
     def abort(self) -> None:
         """Any thread: interrupt whatever is blocked; what is open is rolled back."""
         self._stopping.set()
+        self._interrupt()
+
+    def break_off(self, why: str) -> None:
+        """Any thread: the same for this attempt only."""
+        self._broken_off = why
+        self._interrupt()
+
+    def _interrupt(self) -> None:
         ends = self._ends
         if ends is not None:
             for end in ends:
@@ -124,6 +132,15 @@ class Task:
                 raise Interrupted("stopped while standing by")
             if (now := sink.seen()) != seen:
                 seen, since = now, time.monotonic()
+
+    def _meant(self, error: CdcdError, lasting: bool) -> CdcdError:
+        """What an interrupt that ended an attempt was for."""
+        if self._broken_off:
+            why, self._broken_off = self._broken_off, ""
+            return Transient("an attempt was broken off", why=why)
+        if isinstance(error, Interrupted) and lasting:
+            return Transient("an attempt was broken off, and nobody asked for it", why=error.what)
+        return error
 
     def _pause(self, error: CdcdError, tries: int) -> None:
         pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** (tries - 1)) * random.uniform(0.5, 1.0)

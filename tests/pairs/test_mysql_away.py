@@ -95,6 +95,35 @@ def test_health_and_pauses(
     daemon.stop()
 
 
+@pytest.mark.failure("OP-04", "OP-09")
+@pytest.mark.timeout(120)
+def test_a_source_that_goes_while_the_target_holds_us_up(
+    mysql_servers: Callable[..., MySQL], mysql_on: Callable[..., MySQLDatabase], make_proxy: Callable[..., Proxy],
+    cdcd: Callable[..., Daemon],
+) -> None:  # fmt: skip
+    """Whoever reads has failed, and whoever writes does not see it, as it waits for a row: it is cut off, and tries
+    again."""
+    source, target = mysql_on(mysql_servers("mysql")), mysql_on(mysql_servers("mariadb", "target"))
+    proxy = make_proxy(source.server)
+    source.sql("CREATE TABLE t (id int PRIMARY KEY, n int)", "INSERT INTO t VALUES (1, 1)")
+    words = ["--from", proxy.url(source.url) + PLAIN, "--to", target.target_url, "--name", source.name]
+    daemon = cdcd("run", *words)
+    daemon.wait_said("stream started")
+    with closing(target.connect(autocommit=False)) as holder, holder.cursor() as cursor:
+        cursor.execute("SELECT id FROM t WHERE id = 1 FOR UPDATE")
+        source.sql("UPDATE t SET n = 2")
+        waits = "SELECT 1 FROM information_schema.PROCESSLIST WHERE INFO LIKE %s AND ID <> CONNECTION_ID()"
+        wait_until(lambda: target.admin(waits, "UPDATE%%"), what="the change to wait for its row")
+        proxy.refuse()
+        proxy.cut()
+        daemon.wait_said("reader failed, and a server was waited for")
+        holder.rollback()
+    proxy.refuse(False)
+    source.sql("INSERT INTO t VALUES (2, 2)")
+    wait_until(lambda: target.sql("SELECT * FROM t ORDER BY id") == [(1, 2), (2, 2)], 40, "both changes")
+    daemon.stop()
+
+
 @pytest.mark.failure("SN-11")
 @pytest.mark.timeout(120)
 def test_sessions_that_end_in_the_middle_of_a_copy(
