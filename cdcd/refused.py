@@ -99,6 +99,15 @@ def filled(tables: Iterable[str]) -> StateRefused:
     )
 
 
+def gone(table: Table) -> StateRefused:
+    return StateRefused(
+        "the table is not at the target",
+        why="it was dropped or renamed there after this pipeline began",
+        hint="bring it back as it was, or drop the pipeline and begin anew",
+        table=table.id,
+    )
+
+
 def keyless(table: Table, statement: str) -> UsageError:
     """`statement` makes the index."""
     return UsageError(

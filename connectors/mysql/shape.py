@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from cdcd.errors import StateRefused
 from cdcd.model.table import Table
+from cdcd.refused import gone
 from connectors.mysql.names import quote
 from connectors.mysql.sessions import Session
 from connectors.mysql.types import Native
@@ -120,10 +120,5 @@ def read_shape(session: Session, table: Table) -> Shape:
     """The target's table for `table`, which must be there."""
     shape = find_shape(session, table)
     if shape is None:
-        raise StateRefused(
-            "the table is not at the target",
-            why="it was dropped or renamed there after this pipeline began",
-            hint="bring it back as it was, or drop the pipeline and begin anew",
-            table=table.id,
-        )
+        raise gone(table)
     return shape

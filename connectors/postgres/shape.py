@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from cdcd.errors import StateRefused
 from cdcd.model.table import Table
+from cdcd.refused import gone
 from connectors.postgres.names import quote_identifier
 from connectors.postgres.sessions import Session
 
@@ -126,10 +126,5 @@ def read_shape(session: Session, table: Table) -> Shape:
     """The target's table for `table`, which must be there."""
     shape = find_shape(session, table.schema, table.name)
     if shape is None:
-        raise StateRefused(
-            "the table is not at the target",
-            why="it was dropped or renamed there after this pipeline began",
-            hint="bring it back as it was, or drop the pipeline and begin anew",
-            table=table.id,
-        )
+        raise gone(table)
     return shape
