@@ -20,6 +20,11 @@ from cdcd.progress import Progress
 
 log = get_logger("cli.tail")
 
+TURN = 0.001
+"""Seconds that a thread may compute while another waits to go on. The one that reads never rests while it is behind, and
+with Python's own 5 ms it would hold the one that writes that long behind each piece that went out. (Into a database,
+where pieces are larger and their answers slow, nothing was gained by it.)"""
+
 
 def tail(
     url: Annotated[str, typer.Argument(metavar="URL", help="The source. ${NAME} is replaced from the environment.")],
@@ -65,6 +70,7 @@ def tail(
     pipeline = from_options({key: value for key, value in given.items() if value != []}, {"from": "URL"})
     configure(json, pipeline=pipeline.name)
     warn_of_bare_passwords(pipeline.source)
+    sys.setswitchinterval(TURN)
     watch = live.watch(json, supervised=sys.stdout.isatty())
     try:
         outcome, _ = daemon.run(wiring.tail(pipeline, Progress(name=pipeline.name), since), HttpSettings(), watch)
