@@ -21,9 +21,9 @@ from cdcd.progress import Progress
 log = get_logger("cli.tail")
 
 TURN = 0.001
-"""Seconds that a thread may compute while another waits to go on. The one that reads never rests while it is behind, and
-with Python's own 5 ms it would hold the one that writes that long behind each piece that went out. (Into a database,
-where pieces are larger and their answers slow, nothing was gained by it.)"""
+"""Seconds that a thread may compute while another waits to go on. The one that reads never rests while it is behind,
+and with Python's own 5 ms it would hold the one that writes that long behind each piece that went out. (Into a
+database, where pieces are larger and their answers slow, nothing was gained by it.)"""
 
 
 def tail(
