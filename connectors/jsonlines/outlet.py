@@ -79,7 +79,7 @@ def gathered(pieces: Iterable[bytes]) -> Iterator[bytes]:
         few.append(piece)
         size += len(piece)
         if size >= _LARGE:
-            yield few[0] if len(few) == 1 else b"".join(few)
+            yield b"".join(few)  # one alone is not copied
             few, size = [], 0
     if few:
         yield b"".join(few)
